@@ -1,0 +1,3 @@
+"""Notebooks as a Service for research clouds, on JupyterHub."""
+
+__version__ = "0.1.0"
