@@ -1,0 +1,1 @@
+"""What a Quaderno server needs inside its container image; imports nothing of `quaderno`."""

@@ -1,0 +1,76 @@
+"""S3 keys for every AWS SDK in a server, by the SDKs' own `credential_process` protocol.
+
+The SDK runs this program when it needs keys and again shortly before they expire, so people's
+code neither holds nor refreshes credentials. The keys come from the hub, which knows the server
+by its API token and hands out keys of that user alone. Protocol: AWS SDKs and Tools Reference
+Guide, "Process credential provider".
+"""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+
+TIMEOUT = 30  # seconds; the hub may have to ask the identity provider and the store first
+
+
+class CredentialsError(Exception):
+    """The hub gave no keys; the text is one line for the person at the keyboard."""
+
+
+def main() -> int:
+    """Print the keys as JSON; exit status 1 and a line on stderr when there are none."""
+    try:
+        keys = fetch(os.environ)
+    except CredentialsError as error:
+        print(f"quaderno-credentials: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(keys))
+    return 0
+
+
+def fetch(environment: Mapping[str, str]) -> dict[str, object]:
+    """Fresh keys from the hub, in the form that `credential_process` prints.
+
+    Raises CredentialsError when the hub cannot be reached, refuses, or answers nonsense.
+    """
+    request = _request(environment)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            answer = json.load(response)
+        names = ("AccessKeyId", "SecretAccessKey", "Expiration")
+        keys = {"Version": 1, **{name: answer[name] for name in names}}
+        return {**keys, "SessionToken": answer["Token"]}
+    except urllib.error.HTTPError as error:
+        raise CredentialsError(_refusal(error)) from error
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise CredentialsError(
+            f"the hub cannot be reached ({reason}); try again in a minute"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CredentialsError("the hub's answer makes no sense; tell the operators") from error
+
+
+def _request(environment: Mapping[str, str]) -> urllib.request.Request:
+    try:
+        api, user, token = (
+            environment[f"JUPYTERHUB_{name}"] for name in ("API_URL", "USER", "API_TOKEN")
+        )
+    except KeyError as error:
+        raise CredentialsError(f"{error.args[0]} is not set; run this in a server") from error
+    url = f"{api}/quaderno/users/{urllib.parse.quote(user, safe='')}/s3-keys"
+    return urllib.request.Request(url, headers={"Authorization": f"token {token}"})
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    if error.code in (401, 403):
+        return "the hub refused; log out of the hub, log in again and restart the server"
+    return f"the hub could not obtain S3 keys (HTTP {error.code}); try again in a minute"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
