@@ -41,5 +41,13 @@ class StorageRefusedError(StorageError):
     """The object store answered and said no; trying again with the same identity cannot help."""
 
 
+class LoginRequiredError(QuadernoError):
+    """The identity provider will not renew this person's tokens: they must log in again."""
+
+
+class ProviderUnavailableError(QuadernoError):
+    """The identity provider does not answer; trying again later can help."""
+
+
 class AccountError(QuadernoError):
     """An account cannot be created or changed as asked."""

@@ -1,0 +1,68 @@
+"""The hub's side of the node agent's API."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from quaderno.errors import StorageError
+
+
+@dataclass(frozen=True)
+class MountState:
+    """How a user's `cloud_storage` is on this node; `reason` is a sentence when it is not ready."""
+
+    state: str
+    reason: str
+
+    @property
+    def ready(self) -> bool:
+        """Whether the bucket's files are there."""
+        return self.state == "READY"
+
+
+class AgentClient:
+    """Asks the node agent for a user's mounts. Every method raises StorageError when the agent
+    does not answer or refuses."""
+
+    def __init__(self, socket: Path) -> None:
+        self._client = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=str(socket), retries=2),
+            base_url="http://agent",
+            timeout=httpx.Timeout(20, connect=3),
+        )
+
+    async def ensure(self, username: str, server: str) -> MountState:
+        """Make the user's directories now and the mounts in the background, for `server`."""
+        return _state(await self._request("PUT", f"/users/{username}/servers/{server or '-'}"))
+
+    async def wait(self, username: str, seconds: float) -> MountState:
+        """The state once it is settled (ready or known to be unavailable), at most `seconds`
+        later."""
+        return _state(await self._request("GET", f"/users/{username}", params={"wait": seconds}))
+
+    async def release(self, username: str, server: str) -> None:
+        """`server` no longer uses the mounts; the agent drains and unmounts after the last."""
+        await self._request("DELETE", f"/users/{username}/servers/{server or '-'}")
+
+    async def _request(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
+        try:
+            response = await self._client.request(method, path, **kwargs)
+        except httpx.HTTPError as error:
+            raise StorageError(
+                f"the storage agent does not answer ({type(error).__name__})",
+                "See: quaderno status",
+            ) from error
+        if response.is_error:
+            raise StorageError(
+                f"the storage agent refused {method} {path}: {response.status_code}"
+                f" {response.text[:200]}",
+                "See the agent's log",
+            )
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _state(answer: dict[str, Any]) -> MountState:
+    return MountState(answer.get("state", ""), answer.get("reason") or "")

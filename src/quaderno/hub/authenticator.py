@@ -1,0 +1,237 @@
+"""Who may come in: OpenID Connect login, groups, and tokens kept fresh.
+
+A subclass of oauthenticator's generic one that adds discovery by issuer URL, usernames that are
+safe as bucket names, and a refresh that never burns a refresh token: all renewals of one user
+happen one after another, and new tokens are saved before anybody uses them.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from functools import reduce
+from http import HTTPStatus
+from typing import Any
+
+from jupyterhub.handlers.static import CacheControlStaticFilesHandler
+from oauthenticator.generic import GenericOAuthenticator
+from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler
+from tornado import web
+from tornado.httpclient import HTTPClientError
+from traitlets import Any as AnyTrait
+
+from quaderno import names
+from quaderno.config import Config
+from quaderno.errors import LoginRequiredError, ProviderUnavailableError
+from quaderno.hub import STATIC
+from quaderno.hub.credentials import S3KeysHandler
+
+# Seconds of life a token must have left to be used; with less it is renewed first.
+RENEW_AHEAD = 300
+DISCOVERY_MAX_AGE = 3600
+
+AuthState = dict[str, Any]
+
+
+class LoginHandler(OAuthLoginHandler):
+    """Sends the browser to the identity provider, found by its issuer URL."""
+
+    async def get(self) -> None:
+        try:
+            await self.authenticator.discover()
+        except ProviderUnavailableError as error:
+            raise web.HTTPError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "The login service does not answer. Wait a moment and load this page again.",
+            ) from error
+        super().get()
+
+
+class CallbackHandler(OAuthCallbackHandler):
+    """Takes people back from the identity provider."""
+
+    def check_error(self) -> None:
+        if self.get_argument("error", "") == "access_denied":
+            name = self.authenticator.quaderno.name
+            raise web.HTTPError(
+                HTTPStatus.FORBIDDEN,
+                f"You did not authorize {name} to know who you are, so it cannot let you in.",
+            )
+        super().check_error()
+
+
+class QuadernoAuthenticator(GenericOAuthenticator):
+    """Login at any OpenID Connect provider."""
+
+    quaderno: Config = AnyTrait(config=True, help="The instance's settings.")
+    login_handler = LoginHandler
+    callback_handler = CallbackHandler
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._discovered_at: float | None = None
+
+    def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
+        return [
+            *super().get_handlers(app),
+            (r"/quaderno/static/(.*)", CacheControlStaticFilesHandler, {"path": str(STATIC)}),
+            (r"/api/quaderno/users/([^/]+)/s3-keys", S3KeysHandler),
+        ]
+
+    async def discover(self) -> None:
+        """Read the provider's endpoints (OpenID Connect Discovery 1.0, section 4).
+
+        Raises ProviderUnavailableError when it does not answer and was never known.
+        """
+        now = time.monotonic()
+        if self._discovered_at is not None and now - self._discovered_at < DISCOVERY_MAX_AGE:
+            return
+        issuer = self.quaderno.issuer
+        try:
+            found = await self.httpfetch(
+                f"{issuer.rstrip('/')}/.well-known/openid-configuration", "discovering the provider"
+            )
+        except (HTTPClientError, OSError, ValueError) as error:
+            if self._discovered_at is not None:
+                return
+            raise ProviderUnavailableError(f"{issuer}: {error}") from error
+        if found.get("issuer", "").rstrip("/") != issuer.rstrip("/"):
+            raise ProviderUnavailableError(f"{issuer} says it is {found.get('issuer')!r}")
+        self.authorize_url = found["authorization_endpoint"]
+        self.token_url = found["token_endpoint"]
+        self.userdata_url = found["userinfo_endpoint"]
+        self._discovered_at = now
+
+    # --- who it is
+
+    def user_info_to_username(self, user_info: dict[str, Any]) -> str:
+        """The username claim, which must be safe as it is: changing it could merge two people.
+
+        Raises HTTP 403 with a sentence for the person.
+        """
+        username: str = super().user_info_to_username(user_info)
+        problem = names.username_problem(username)
+        if problem:
+            raise web.HTTPError(
+                HTTPStatus.FORBIDDEN,
+                f"Your username cannot be used here: {problem}. Ask {self.quaderno.contact}.",
+            )
+        return username
+
+    async def get_user_groups(self, auth_state: AuthState) -> set[str]:
+        """The groups claim, which may be nested (`realm_access.roles`)."""
+        claims = auth_state[self.user_auth_state_key]
+        path = self.quaderno.oidc.groups_claim
+        found = claims.get(path)
+        if found is None:
+            found = reduce(
+                lambda value, key: value.get(key) if isinstance(value, dict) else None,
+                path.split("."),
+                claims,
+            )
+        if not isinstance(found, list):
+            return set()
+        return {group for group in found if isinstance(group, str) and group}
+
+    # --- tokens
+
+    async def get_token_info(self, handler: Any, params: dict[str, Any]) -> dict[str, Any]:
+        """The token endpoint's answer with `obtained_at` and `expires_at`, in Unix seconds."""
+        answer: dict[str, Any] = await super().get_token_info(handler, params)
+        now = time.time()
+        answer["obtained_at"] = now
+        answer["expires_at"] = now + float(answer.get("expires_in") or 0)
+        return answer
+
+    async def fresh_auth_state(self, user: Any, min_valid: float = RENEW_AHEAD) -> AuthState:
+        """The user's tokens, with at least `min_valid` seconds left on the access token.
+
+        Renews once, however many ask at the same time. While the provider is unreachable a token
+        that is still valid is served.
+
+        Raises LoginRequiredError or ProviderUnavailableError.
+        """
+        async with self._locks[user.name]:
+            state: AuthState | None = await user.get_auth_state()
+            if not state:
+                raise LoginRequiredError(user.name)
+            left = _seconds_left(state)
+            if left >= min_valid:
+                return state
+            try:
+                return await self._renew(user, state)
+            except ProviderUnavailableError:
+                if left > 0:
+                    self.log.warning(
+                        "The identity provider does not answer; %s's token lasts %i s more",
+                        user.name,
+                        left,
+                    )
+                    return state
+                raise
+
+    async def _renew(self, user: Any, state: AuthState) -> AuthState:
+        refresh_token = state.get("refresh_token")
+        if not refresh_token:
+            raise LoginRequiredError(user.name)
+        await self.discover()
+        params = self.build_refresh_token_request_params(refresh_token)
+        try:
+            tokens = await self.get_token_info(None, params)
+        except (HTTPClientError, OSError) as error:
+            if _refused(error):
+                raise LoginRequiredError(user.name) from error
+            raise ProviderUnavailableError(str(error)) from error
+        tokens.setdefault("refresh_token", refresh_token)
+        user_info = state[self.user_auth_state_key]
+        renewed: AuthState = self.build_auth_state_dict(tokens, user_info)
+        await user.save_auth_state(renewed)
+        return renewed
+
+    async def refresh_user(self, user: Any, _handler: Any = None, **_: Any) -> Any:
+        """Ask the provider who this is now, and in which groups.
+
+        False when the person must log in again. A provider that does not answer changes nothing:
+        what runs goes on.
+        """
+        try:
+            await self.discover()
+            state = await self.fresh_auth_state(user)
+            return await self._token_to_auth_model(state["token_response"])
+        except LoginRequiredError:
+            return False
+        except (ProviderUnavailableError, HTTPClientError, OSError) as error:
+            if _refused(error):
+                return False
+            self.log.warning("Cannot refresh %s, keeping what is known: %s", user.name, error)
+            return True
+
+
+def keep_newest_tokens(_: Any, authenticated: dict[str, Any], existing: AuthState) -> AuthState:
+    """JupyterHub's reconcile hook: a refresh that took long must not bring back tokens that were
+    renewed meanwhile."""
+    new: AuthState = authenticated["auth_state"]
+    if _obtained_at(existing) <= _obtained_at(new):
+        return new
+    tokens = ("access_token", "refresh_token", "id_token", "scope", "token_response")
+    return {**new, **{key: existing.get(key) for key in tokens}}
+
+
+def _obtained_at(state: AuthState | None) -> float:
+    return float(((state or {}).get("token_response") or {}).get("obtained_at") or 0)
+
+
+def _seconds_left(state: AuthState) -> float:
+    expires_at = float((state.get("token_response") or {}).get("expires_at") or 0)
+    return expires_at - time.time()
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether the provider answered and said no, rather than being out of order."""
+    if not isinstance(error, HTTPClientError):
+        return False
+    return error.code in (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+    )

@@ -1,0 +1,116 @@
+"""JupyterHub's configuration: settings in, `c` out. The same file on one machine and on
+Kubernetes; it decides nothing."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from quaderno import config as quaderno_config
+from quaderno.hub import TEMPLATES, credentials, options
+from quaderno.hub.authenticator import QuadernoAuthenticator, keep_newest_tokens
+from quaderno.hub.spawner_docker import QuadernoDockerSpawner
+
+c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821 - given by JupyterHub
+config = quaderno_config.load_file(Path(os.environ["QUADERNO_CONFIG"]))
+data = config.dir / "hub"
+https = config.public_url.startswith("https://")
+
+# --- where it listens, and where it keeps what it knows
+c.JupyterHub.bind_url = config.public_url
+c.JupyterHub.public_url = config.public_url
+c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{config.ports.hub}"
+c.JupyterHub.db_url = config.hub.database or f"sqlite:///{data / 'jupyterhub.sqlite'}"
+c.JupyterHub.cookie_secret = bytes.fromhex(config.hub.cookie_secret.get_secret_value())
+c.CryptKeeper.keys = [bytes.fromhex(config.hub.crypt_key.get_secret_value())]
+c.JupyterHub.trusted_downstream_ips = ["127.0.0.1"]
+
+# --- a restart of the hub touches nothing that runs
+c.JupyterHub.cleanup_servers = False
+c.JupyterHub.cleanup_proxy = False
+
+# --- edge: Traefik is there already, the hub adds its routes
+c.JupyterHub.proxy_class = "traefik_file"
+c.TraefikFileProviderProxy.should_start = False
+c.TraefikFileProviderProxy.enable_setup_dynamic_config = False
+c.TraefikFileProviderProxy.dynamic_config_file = str(config.routes / "hub.yaml")
+c.TraefikFileProviderProxy.traefik_api_url = f"http://127.0.0.1:{config.ports.edge_api}"
+c.TraefikFileProviderProxy.traefik_api_username = "hub"
+c.TraefikFileProviderProxy.traefik_api_password = config.edge.api_password.get_secret_value()
+c.TraefikFileProviderProxy.traefik_entrypoint = "web"
+
+# --- login
+c.JupyterHub.authenticator_class = QuadernoAuthenticator
+c.QuadernoAuthenticator.quaderno = config
+c.QuadernoAuthenticator.auto_login = True
+c.QuadernoAuthenticator.client_id = config.oidc.client_id
+c.QuadernoAuthenticator.client_secret = config.oidc.client_secret.get_secret_value()
+c.QuadernoAuthenticator.oauth_callback_url = f"{config.public_url}/hub/oauth_callback"
+c.QuadernoAuthenticator.scope = config.oidc.scopes
+c.QuadernoAuthenticator.username_claim = config.oidc.username_claim
+c.QuadernoAuthenticator.basic_auth = True
+c.QuadernoAuthenticator.http_request_kwargs = {"connect_timeout": 5, "request_timeout": 20}
+c.QuadernoAuthenticator.enable_auth_state = True
+c.QuadernoAuthenticator.reconcile_auth_state_hook = keep_newest_tokens
+c.QuadernoAuthenticator.manage_groups = True
+c.QuadernoAuthenticator.allow_all = not config.oidc.allowed_groups
+c.QuadernoAuthenticator.allowed_groups = set(config.oidc.allowed_groups)
+c.QuadernoAuthenticator.admin_groups = set(config.oidc.admin_groups)
+c.QuadernoAuthenticator.custom_403_message = (
+    f"You are registered, but not in a group that {config.name} admits. Ask {config.contact}."
+)
+
+# --- servers
+c.JupyterHub.spawner_class = QuadernoDockerSpawner
+c.QuadernoDockerSpawner.quaderno = config
+c.QuadernoDockerSpawner.remove = True
+c.QuadernoDockerSpawner.use_internal_ip = True
+c.QuadernoDockerSpawner.hub_connect_url = (
+    f"http://{config.servers.gateway}:{config.ports.servers_hub}"
+)
+c.QuadernoDockerSpawner.options_form = "spawn.html asks the spawner for its offer"
+c.QuadernoDockerSpawner.options_from_form = options.from_form
+c.QuadernoDockerSpawner.start_timeout = config.servers.start_timeout + config.servers.http_timeout
+c.QuadernoDockerSpawner.http_timeout = config.servers.http_timeout
+c.QuadernoDockerSpawner.poll_interval = 10
+# One user's broken image must not take the hub down.
+c.Spawner.consecutive_failure_limit = 0
+
+# --- who may do what
+c.JupyterHub.custom_scopes = credentials.SCOPE_DEFINITION
+c.JupyterHub.services = [
+    {"name": "agent", "api_token": config.agent.hub_token.get_secret_value(), "display": False}
+]
+c.JupyterHub.load_roles = [
+    {"name": "user", "scopes": ["self", f"{credentials.SCOPE}!user"]},
+    {
+        "name": "server",
+        "scopes": ["users:activity!user", "access:servers!server", f"{credentials.SCOPE}!user"],
+    },
+    {"name": "agent", "services": ["agent"], "scopes": [credentials.SCOPE]},
+]
+
+# --- pages
+c.JupyterHub.template_paths = [str(TEMPLATES)]
+c.JupyterHub.template_vars = {
+    "service_name": config.name,
+    "contact": config.contact,
+    "iam_account_url": config.iam_url if config.iam.embedded else None,
+    "s3_endpoint": config.store_public_endpoint,
+}
+c.JupyterHub.cookie_host_prefix_enabled = https
+c.JupyterHub.tornado_settings = {
+    "cookie_options": {"SameSite": "Lax", "Secure": https},
+    "headers": {
+        "Referrer-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+    },
+    "slow_spawn_timeout": 3,
+}
+c.JupyterHub.shutdown_on_logout = False
+
+# --- the operator's last word
+override = config.dir / "jupyterhub_config.d"
+for path in sorted(override.glob("*.py")) if override.is_dir() else []:
+    print(f"Loading {path}", file=sys.stderr)  # noqa: T201 - the logger does not exist yet
+    load_subconfig(str(path))  # type: ignore[name-defined]  # noqa: F821

@@ -1,0 +1,161 @@
+"""Server options: what is on offer, and what a person asked for.
+
+The form and the REST API come through the same `parse`; nothing the browser sends is trusted.
+Pure: reads the configuration, touches nothing.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from quaderno.config import Config, Image
+from quaderno.errors import OptionsError
+from quaderno.quantities import format_memory, parse_memory
+
+KEYS = ("image", "cpu", "memory")
+# Field of the form for an image of one's own; when filled in it wins over the drop-down.
+OWN_IMAGE_FIELD = "own_image"
+
+# The grammar of github.com/distribution/reference, without the length limits it checks later.
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]{1,5})?)"
+_REFERENCE = re.compile(
+    rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """A server somebody may have: an image reference, CPUs (a fraction is a share), bytes."""
+
+    image: str
+    cpu: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One entry of a drop-down."""
+
+    value: str
+    label: str
+    selected: bool
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the form shows; `own_image` is what to put in the field for an own image."""
+
+    images: list[Image]
+    selected_image: str
+    own_images_allowed: bool
+    own_image: str
+    cpus: list[Choice]
+    memories: list[Choice]
+
+
+def offer(config: Config, last: Mapping[str, Any]) -> Offer:
+    """The form's choices, with those of `last` (earlier options, trusted no more than new ones)
+    selected where they are still possible."""
+    try:
+        chosen = parse(config, {key: last[key] for key in KEYS if key in last})
+    except OptionsError:
+        chosen = parse(config, {})
+    servers = config.servers
+    catalogue = {image.reference: image.name for image in servers.images}
+    return Offer(
+        images=servers.images,
+        selected_image=catalogue.get(chosen.image, servers.images[0].name),
+        own_images_allowed=bool(servers.own_images),
+        own_image="" if chosen.image in catalogue else chosen.image,
+        cpus=[
+            Choice(f"{cpu:g}", "1 CPU" if cpu == 1 else f"{cpu:g} CPUs", cpu == chosen.cpu)
+            for cpu in sorted(servers.cpu.choices)
+        ],
+        memories=[
+            Choice(format_memory(amount), f"{format_memory(amount)}B", amount == chosen.memory)
+            for amount in sorted(servers.memory.choices)
+        ],
+    )
+
+
+def from_form(data: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """The form's fields (each a list of strings, as browsers send them) as server options."""
+    fields = {key: values[-1] for key, values in data.items() if values and key != "_xsrf"}
+    own = fields.pop(OWN_IMAGE_FIELD, "")
+    if isinstance(own, str) and own.strip():
+        fields["image"] = own.strip()
+    return fields
+
+
+def parse(config: Config, data: Mapping[str, Any]) -> ServerOptions:
+    """`data` (from the form or the API) as options this configuration allows.
+
+    Raises OptionsError with a sentence that says what is allowed.
+    """
+    unknown = sorted(str(key) for key in data if key not in KEYS)
+    if unknown:
+        raise OptionsError(
+            f"Unknown server option {_quote(unknown[0])}: the options are image, cpu and memory."
+        )
+    servers = config.servers
+    return ServerOptions(
+        image=_image(config, data.get("image", servers.images[0].name)),
+        cpu=_cpu(config, data.get("cpu", servers.cpu.default)),
+        memory=_memory(config, data.get("memory", servers.memory.default)),
+    )
+
+
+def _image(config: Config, value: Any) -> str:
+    for image in config.servers.images:
+        if value in (image.name, image.reference):
+            return image.reference
+    names = ", ".join(image.name for image in config.servers.images)
+    if not isinstance(value, str) or len(value) > 512 or not _REFERENCE.fullmatch(value):
+        raise OptionsError(
+            f"{_quote(value)} is not an image: use a name of the catalogue ({names})"
+            " or an image reference such as registry.example.org/group/image:tag."
+        )
+    if not any(fnmatchcase(value, pattern) for pattern in config.servers.own_images):
+        allowed = " or one that matches ".join(
+            [f"one of the catalogue ({names})", *config.servers.own_images]
+        )
+        raise OptionsError(f"The image {_quote(value)} is not allowed here: choose {allowed}.")
+    return value
+
+
+def _cpu(config: Config, value: Any) -> float:
+    least, most = min(config.servers.cpu.choices), max(config.servers.cpu.choices)
+    try:
+        cpu = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        cpu = math.nan
+    if not least <= cpu <= most:
+        raise OptionsError(f"cpu must be a number from {least:g} to {most:g}, not {_quote(value)}.")
+    return cpu
+
+
+def _memory(config: Config, value: Any) -> int:
+    least, most = min(config.servers.memory.choices), max(config.servers.memory.choices)
+    try:
+        memory = parse_memory(value)
+    except (ValueError, OverflowError):
+        memory = -1
+    if not least <= memory <= most:
+        raise OptionsError(
+            f"memory must be an amount from {format_memory(least)} to {format_memory(most)},"
+            f" such as {format_memory(most)}, not {_quote(value)}."
+        )
+    return memory
+
+
+def _quote(value: Any) -> str:
+    """`value` short and on one line, for a sentence."""
+    text = value if isinstance(value, str) else repr(value)
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return f"“{text[:80]}…”" if len(text) > 80 else f"“{text}”"

@@ -1,0 +1,91 @@
+"""What every server gets, whichever spawner starts it: environment, limits, mounts, labels.
+
+Pure, so that the containers' confinement can be read and tested in one place.
+"""
+
+import math
+from typing import Any
+
+from quaderno import names
+from quaderno.config import Config
+from quaderno.hub.options import ServerOptions
+
+PORT = 8888
+USER = "1000:100"
+HOME = "/home/jovyan"
+WORKAREA = "/workarea"
+
+# What numeric libraries read to size their thread pools: a container limited to one CPU still
+# sees all of the host's, and would otherwise start a thread for each.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+    "JULIA_NUM_THREADS",
+    "GOMAXPROCS",
+    "LOKY_MAX_CPU_COUNT",
+    "PYTHON_CPU_COUNT",
+)
+
+
+def environment(config: Config, options: ServerOptions) -> dict[str, str]:
+    """Environment on top of JupyterHub's own; nothing in it is secret."""
+    threads = str(max(1, math.ceil(options.cpu)))
+    return {
+        **dict.fromkeys(_THREAD_VARIABLES, threads),
+        "CPU_LIMIT": f"{options.cpu:g}",
+        "MEM_LIMIT": str(options.memory),
+        "AWS_ENDPOINT_URL_S3": config.store_endpoint_for_servers,
+        "AWS_REGION": config.store.region,
+        "HOME": HOME,
+        "JUPYTERHUB_ROOT_DIR": WORKAREA,
+        "JUPYTERHUB_DEFAULT_URL": "/lab",
+    }
+
+
+def labels(config: Config, username: str, server: str) -> dict[str, str]:
+    """Labels of a server's container and network."""
+    return {
+        "quaderno.instance": config.instance,
+        "quaderno.user": username,
+        "quaderno.server": server,
+    }
+
+
+def volumes(config: Config, username: str) -> dict[str, dict[str, str]]:
+    """Host directories bound into the container.
+
+    `cloud_storage` is the *parent* of the mount points and receives mounts made on the host
+    later (`rslave`), so that storage may come, go and come back under a running server.
+    """
+    return {
+        str(config.mounts / username): {
+            "bind": f"{WORKAREA}/cloud_storage",
+            "mode": "rw",
+            "propagation": "rslave",
+        },
+        str(config.local / username): {"bind": f"{WORKAREA}/local", "mode": "rw"},
+    }
+
+
+def host_config(config: Config, options: ServerOptions) -> dict[str, Any]:
+    """Confinement, in the terms of the Docker Engine API's HostConfig."""
+    return {
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "privileged": False,
+        "pids_limit": config.servers.pids_limit,
+        # Equal to the memory limit: no swap, so the limit is what it says.
+        "memswap_limit": options.memory,
+        "restart_policy": {"Name": "no"},
+        "log_config": {"Type": "json-file", "Config": {"max-size": "5m", "max-file": "2"}},
+    }
+
+
+def container_name(config: Config, username: str, server: str) -> str:
+    """Name of the container, and of the network that it alone is on."""
+    return names.server_object(config.instance, username, server)
