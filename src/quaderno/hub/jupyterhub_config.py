@@ -9,6 +9,7 @@ from typing import Any
 from quaderno import config as quaderno_config
 from quaderno.hub import TEMPLATES, credentials, options
 from quaderno.hub.authenticator import QuadernoAuthenticator, keep_newest_tokens
+from quaderno.hub.proxy import EdgeProxy
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
 
 c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821 - given by JupyterHub
@@ -30,14 +31,14 @@ c.JupyterHub.cleanup_servers = False
 c.JupyterHub.cleanup_proxy = False
 
 # --- edge: Traefik is there already, the hub adds its routes
-c.JupyterHub.proxy_class = "traefik_file"
-c.TraefikFileProviderProxy.should_start = False
-c.TraefikFileProviderProxy.enable_setup_dynamic_config = False
-c.TraefikFileProviderProxy.dynamic_config_file = str(config.routes / "hub.yaml")
-c.TraefikFileProviderProxy.traefik_api_url = f"http://127.0.0.1:{config.ports.edge_api}"
-c.TraefikFileProviderProxy.traefik_api_username = "hub"
-c.TraefikFileProviderProxy.traefik_api_password = config.edge.api_password.get_secret_value()
-c.TraefikFileProviderProxy.traefik_entrypoint = "web"
+c.JupyterHub.proxy_class = EdgeProxy
+c.EdgeProxy.should_start = False
+c.EdgeProxy.enable_setup_dynamic_config = False
+c.EdgeProxy.dynamic_config_file = str(config.routes / "hub.yaml")
+c.EdgeProxy.traefik_api_url = f"http://127.0.0.1:{config.ports.edge_api}"
+c.EdgeProxy.traefik_api_username = "hub"
+c.EdgeProxy.traefik_api_password = config.edge.api_password.get_secret_value()
+c.EdgeProxy.traefik_entrypoint = "web"
 
 # --- login
 c.JupyterHub.authenticator_class = QuadernoAuthenticator

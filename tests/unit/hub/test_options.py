@@ -1,0 +1,122 @@
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quaderno.config import Config, Servers
+from quaderno.errors import OptionsError
+from quaderno.hub import options
+
+GIB = 2**30
+BASE = Servers().images[0].reference
+
+
+def test_nothing_asked_gives_the_defaults(config: Config) -> None:
+    assert options.parse(config, {}) == options.ServerOptions(BASE, 1, 2 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"image": "base"}, options.ServerOptions(BASE, 1, 2 * GIB)),
+        ({"image": BASE}, options.ServerOptions(BASE, 1, 2 * GIB)),
+        ({"cpu": 2, "memory": "4G"}, options.ServerOptions(BASE, 2, 4 * GIB)),
+        ({"cpu": "0.5", "memory": "1536M"}, options.ServerOptions(BASE, 0.5, 1536 * 2**20)),
+        ({"memory": 2 * GIB}, options.ServerOptions(BASE, 1, 2 * GIB)),
+        (
+            {"image": "registry.example.org:5000/group/lab:v1"},
+            options.ServerOptions("registry.example.org:5000/group/lab:v1", 1, 2 * GIB),
+        ),
+    ],
+)
+def test_what_is_on_offer_is_given(
+    config: Config, asked: dict[str, Any], expected: options.ServerOptions
+) -> None:
+    assert options.parse(config, asked) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"gpu": 1}, "Unknown server option “gpu”: the options are image, cpu and memory."),
+        ({"cpu": 64}, "cpu must be a number from 0.5 to 4, not “64”."),
+        ({"cpu": "many"}, "cpu must be a number from 0.5 to 4, not “many”."),
+        ({"cpu": "nan"}, "cpu must be a number from 0.5 to 4, not “nan”."),
+        ({"cpu": True}, "cpu must be a number from 0.5 to 4, not “True”."),
+        ({"cpu": -1}, "cpu must be a number from 0.5 to 4, not “-1”."),
+        ({"memory": "1T"}, "memory must be an amount from 1G to 8G, such as 8G, not “1T”."),
+        ({"memory": "2 gigs"}, "memory must be an amount from 1G to 8G, such as 8G, not “2 gigs”."),
+        ({"memory": None}, "memory must be an amount from 1G to 8G, such as 8G, not “None”."),
+    ],
+)
+def test_what_is_not_is_refused_with_a_sentence(
+    config: Config, asked: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(OptionsError) as refused:
+        options.parse(config, asked)
+    assert refused.value.message == sentence
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["", " ", "UPPER", "a b", "-rf", "base;reboot", "../../etc", "x" * 600, 7, None, ["base"],
+     "img\n--privileged", "a:b:c:d"],
+)  # fmt: skip
+def test_malformed_images_are_refused(config: Config, image: Any) -> None:
+    with pytest.raises(OptionsError, match="is not an image"):
+        options.parse(config, {"image": image})
+
+
+def test_own_images_follow_the_patterns(config: Config) -> None:
+    servers = config.servers.model_copy(update={"own_images": ["registry.example.org/lab/*"]})
+    strict = config.model_copy(update={"servers": servers})
+    allowed = "registry.example.org/lab/mine:1"
+    assert options.parse(strict, {"image": allowed}).image == allowed
+    with pytest.raises(OptionsError, match=r"choose one of the catalogue \(base\) or one that"):
+        options.parse(strict, {"image": "evil.example.org/lab/mine:1"})
+
+
+def test_the_form_and_the_api_say_the_same(config: Config) -> None:
+    form = {"_xsrf": ["x"], "image": ["base"], "cpu": ["2"], "memory": ["4G"], "own_image": [""]}
+    assert options.parse(config, options.from_form(form)) == options.parse(
+        config, {"image": "base", "cpu": 2, "memory": "4G"}
+    )
+
+
+def test_an_own_image_wins_over_the_drop_down(config: Config) -> None:
+    form = {"image": ["base"], "own_image": [" group/lab:1 "]}
+    assert options.parse(config, options.from_form(form)).image == "group/lab:1"
+
+
+def test_the_form_selects_the_last_choice(config: Config) -> None:
+    offer = options.offer(config, {"image": "group/lab:1", "cpu": 4, "memory": "8G"})
+    assert [c.value for c in offer.cpus if c.selected] == ["4"]
+    assert [c.label for c in offer.memories if c.selected] == ["8GB"]
+    assert offer.own_image == "group/lab:1"
+
+
+def test_the_form_survives_a_last_choice_that_is_no_longer_offered(config: Config) -> None:
+    offer = options.offer(config, {"cpu": 4000, "image": "base"})
+    assert [c.value for c in offer.cpus if c.selected] == ["1"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=5,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(asked=st.dictionaries(st.sampled_from(options.KEYS) | st.text(), JSON))
+def test_any_json_is_either_within_the_limits_or_refused(
+    config: Config, asked: dict[str, Any]
+) -> None:
+    try:
+        chosen = options.parse(config, asked)
+    except OptionsError as refused:
+        assert "\n" not in refused.message
+    else:
+        assert 0.5 <= chosen.cpu <= 4
+        assert GIB <= chosen.memory <= 8 * GIB
