@@ -1,0 +1,96 @@
+"""The peer: JupyterHub as its documentation sets it up for containers, with DockerSpawner and
+configurable-http-proxy. Same image, same limits, same machine, no storage."""
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.service.running import free_ports, wait_for
+
+CONFIGURATION = """
+import os
+c = get_config()
+port = int(os.environ["BENCH_PORT"])
+c.JupyterHub.bind_url = f"http://127.0.0.1:{port}"
+c.JupyterHub.hub_bind_url = f"http://0.0.0.0:{port + 1}"
+c.JupyterHub.hub_connect_url = f"http://{os.environ['BENCH_GATEWAY']}:{port + 1}"
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 2}"
+c.ConfigurableHTTPProxy.command = [os.environ["BENCH_PROXY"]]
+c.JupyterHub.authenticator_class = "dummy"
+c.Authenticator.allow_all = True
+c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
+c.DockerSpawner.image = os.environ["BENCH_IMAGE"]
+c.DockerSpawner.prefix = "bench"
+c.DockerSpawner.remove = True
+c.DockerSpawner.use_internal_ip = True
+c.DockerSpawner.mem_limit = os.environ["BENCH_MEMORY"]
+c.DockerSpawner.cpu_limit = float(os.environ["BENCH_CPU"])
+c.JupyterHub.services = [{"name": "bench", "api_token": os.environ["BENCH_TOKEN"]}]
+c.JupyterHub.load_roles = [
+    {"name": "bench", "services": ["bench"], "scopes": ["admin:users", "servers", "access:servers"]}
+]
+"""
+
+
+@contextmanager
+def running(image: str, cpu: float, memory: int) -> Iterator[tuple[str, str]]:
+    """A stock hub; yields its public URL and a token that starts servers."""
+    token, port = secrets.token_hex(16), free_ports()
+    with tempfile.TemporaryDirectory() as directory:
+        configuration = Path(directory) / "jupyterhub_config.py"
+        configuration.write_text(CONFIGURATION)
+        environment = os.environ | {
+            "BENCH_PORT": str(port),
+            "BENCH_GATEWAY": _docker_gateway(),
+            "BENCH_PROXY": _proxy(),
+            "BENCH_IMAGE": image,
+            "BENCH_MEMORY": str(memory),
+            "BENCH_CPU": str(cpu),
+            "BENCH_TOKEN": token,
+            "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",
+        }
+        hub = subprocess.Popen(
+            [str(Path(sys.prefix) / "bin" / "jupyterhub"), "-f", str(configuration)],
+            cwd=directory, env=environment,
+            stdout=(Path(directory) / "log").open("w"), stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(lambda: _answers(url), 60, "the stock hub")
+            yield url, token
+        finally:
+            hub.terminate()
+            hub.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/hub/health").is_success
+    except httpx.TransportError:
+        return False
+
+
+def _docker_gateway() -> str:
+    import docker
+
+    network = docker.from_env().networks.get("bridge")
+    return str(network.attrs["IPAM"]["Config"][0]["Gateway"])
+
+
+def _proxy() -> str:
+    """configurable-http-proxy from npm, installed once into a cache directory."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quaderno-bench"
+    program = cache / "node_modules" / ".bin" / "configurable-http-proxy"
+    if not program.exists():
+        subprocess.run(
+            ["npm", "install", "--prefix", str(cache), "configurable-http-proxy@5.3.0"],  # noqa: S607
+            check=True,
+        )
+    return str(program)

@@ -1,0 +1,73 @@
+"""One running instance for all service tests, and a browser."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from tests.service.running import Hub, Service, running_service
+
+pytestmark = pytest.mark.service
+SCREENSHOTS = Path(__file__).parents[2] / "docs" / "images"
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    with running_service() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def hub(service: Service) -> Hub:
+    """The API as an operator's automation uses it."""
+    scopes = ["--scope", "servers", "--scope", "read:users", "--scope", "list:users"]
+    return Hub(service, service.quaderno("token", "create", "tests", *scopes).stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-quic", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def person(chromium: Browser) -> Iterator[Callable[[], BrowserContext]]:
+    """A person at a browser of their own; may be called for several."""
+    contexts: list[BrowserContext] = []
+
+    def sit_down() -> BrowserContext:
+        contexts.append(chromium.new_context(viewport={"width": 1280, "height": 800}))
+        return contexts[-1]
+
+    yield sit_down
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def screenshot() -> Callable[..., None]:
+    """Save a picture of a page for the documentation, at desktop and at phone width.
+
+    Only where QUADERNO_SCREENSHOTS says so, lest each test run change the documentation; the
+    pages are driven the same way in any case.
+    """
+    from playwright.sync_api import Page
+
+    def take(page: Page, name: str, phone: bool = True) -> None:
+        widths = {"": (1280, 800)} | ({"-phone": (390, 844)} if phone else {})
+        for suffix, (width, height) in widths.items():
+            page.set_viewport_size({"width": width, "height": height})
+            picture = page.screenshot()
+            if os.environ.get("QUADERNO_SCREENSHOTS"):
+                SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+                (SCREENSHOTS / f"{name}{suffix}.png").write_bytes(picture)
+        page.set_viewport_size({"width": 1280, "height": 800})
+
+    return take

@@ -1,0 +1,38 @@
+"""What a person does with the service, in a real browser."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.service.running import PASSWORDS, Service
+
+
+def log_in(page: Page, service: Service, username: str, password: str | None = None) -> None:
+    """From the endpoint through the identity provider's login page."""
+    page.goto(service.config.public_url)
+    expect(page).to_have_url(re.compile(re.escape(service.config.iam_url)))
+    page.get_by_label("Username").fill(username)
+    page.get_by_label("Password").fill(password or PASSWORDS[username])
+    page.get_by_role("button", name="Log in").click()
+
+
+def authorize(page: Page) -> None:
+    """Agree to tell the service who one is."""
+    page.get_by_role("button", name="Authorize").click()
+
+
+def start_server(page: Page, service: Service, username: str) -> None:
+    """From the server options to JupyterLab."""
+    expect(page.get_by_role("heading", name="Server options")).to_be_visible()
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url(f"{service.config.public_url}/user/{username}/lab**", timeout=60_000)
+
+
+def run_cell(page: Page, code: str, output: str) -> None:
+    """Run `code` in a new notebook and wait for `output`."""
+    page.locator(".jp-LauncherCard[data-category='Notebook']").first.click(timeout=60_000)
+    cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").first
+    cell.click()
+    page.keyboard.insert_text(code)
+    page.keyboard.press("Shift+Enter")
+    expect(page.locator(".jp-OutputArea-output").first).to_contain_text(output, timeout=60_000)

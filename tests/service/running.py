@@ -1,0 +1,183 @@
+"""A real instance of the service for tests, and people who use it."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker
+import httpx
+
+from quaderno import config as quaderno_config
+from quaderno.config import Config, Ports
+
+T = TypeVar("T")
+QUADERNO = str(Path(sys.prefix) / "bin" / "quaderno")
+PASSWORDS = {"ada": "an-analytical-engine-1843", "bob": "a-brick-in-the-wall-1979"}
+
+
+def wait_for(condition: Callable[[], T], seconds: float, what: str) -> T:
+    """The first true value of `condition`; fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.05)
+    return value
+
+
+def free_ports() -> int:
+    """The first of a block of free ports as long as a configuration needs."""
+    needed = len(Ports.model_fields)
+    for first in range(20000 + os.getpid() % 1000 * 20, 60000, needed + 3):
+        if all(_free(first + offset) for offset in range(needed)):
+            return first
+    raise AssertionError("no free ports")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+@dataclass(frozen=True)
+class Component:
+    """A line of `quaderno status --json`."""
+
+    name: str
+    state: str
+    pid: int | None
+
+
+@dataclass
+class Service:
+    """One running instance."""
+
+    config: Config
+
+    def quaderno(
+        self, *arguments: str, text: str = "", check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line on this instance."""
+        result = subprocess.run(
+            [QUADERNO, "--dir", str(self.config.dir), *arguments],
+            input=text, capture_output=True, text=True, check=False, timeout=900,
+        )  # fmt: skip
+        if check:
+            assert result.returncode == 0, f"{arguments}: {result.stdout}\n{result.stderr}"
+        return result
+
+    def status(self) -> dict[str, Component]:
+        answer = json.loads(self.quaderno("status", "--json", check=False).stdout)
+        return {
+            entry["name"]: Component(entry["name"], entry["state"], entry["pid"])
+            for entry in answer["components"]
+        }
+
+    def all_running(self) -> bool:
+        return all(component.state == "running" for component in self.status().values())
+
+    def container(self, username: str, server: str = "") -> Any:
+        """The container of a user's running server."""
+        engine = docker.from_env()
+        labels = [
+            f"quaderno.instance={self.config.instance}",
+            f"quaderno.user={username}",
+            f"quaderno.server={server}",
+        ]
+        (found,) = engine.containers.list(filters={"label": labels})
+        return found
+
+    def inside(self, username: str, code: str, check: bool = True) -> tuple[int, str]:
+        """Run Python `code` in a user's container, as the server would."""
+        container = self.container(username)
+        result = container.exec_run(["python", "-c", code], workdir="/workarea")
+        output = result.output.decode()
+        if check:
+            assert result.exit_code == 0, output
+        return result.exit_code, output.strip()
+
+
+@contextmanager
+def running_service() -> Iterator[Service]:
+    """Init, up, two people; afterwards down, and nothing is left.
+
+    The state directory is not pytest's: unprivileged components must reach it.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="quaderno-test-", dir="/var/lib"))
+    directory.chmod(0o755)
+    command = [QUADERNO, "--dir", str(directory)]
+    subprocess.run([*command, "init", "--port", str(free_ports())], check=True)
+    service = Service(quaderno_config.load(directory))
+    try:
+        service.quaderno("up", "--detach")
+        for name, password in PASSWORDS.items():
+            email = f"{name}@example.org"
+            service.quaderno(
+                "user", "add", name, "--email", email, "--password-stdin", text=password + "\n"
+            )
+        yield service
+    except BaseException:
+        show_logs(service)
+        raise
+    finally:
+        service.quaderno("down")
+        engine = docker.from_env()
+        label = {"label": f"quaderno.instance={service.config.instance}"}
+        assert engine.containers.list(filters=label) == []
+        for network in engine.networks.list(filters=label):
+            network.remove()
+        shutil.rmtree(directory)
+
+
+def show_logs(service: Service) -> None:
+    """The end of every component's log, for the report of a failed run."""
+    for log in sorted(service.config.logs.glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()[-40:]
+        sys.stderr.write(f"--- {log.name}\n" + "\n".join(lines) + "\n")
+
+
+class Hub:
+    """The hub's REST API with a token."""
+
+    def __init__(self, service: Service, token: str) -> None:
+        self._client = httpx.Client(
+            base_url=f"{service.config.public_url}/hub/api",
+            headers={"Authorization": f"token {token}"},
+            timeout=60,
+        )
+
+    def request(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        return self._client.request(method, path, **kwargs)
+
+    def start(self, username: str, **options: Any) -> None:
+        """Start a user's server and wait until it is ready."""
+        answer = self.request("POST", f"/users/{username}/server", json=options)
+        assert answer.status_code in (201, 202), answer.text
+        wait_for(lambda: self.ready(username), 60, f"{username}'s server")
+
+    def ready(self, username: str) -> bool:
+        server = self.request("GET", f"/users/{username}").json()["servers"].get("", {})
+        return bool(server.get("ready"))
+
+    def stop(self, username: str) -> None:
+        """Stop a user's server and wait until it is gone."""
+        answer = self.request("DELETE", f"/users/{username}/server")
+        assert answer.status_code in (202, 204), answer.text
+
+        def gone() -> bool:
+            return "" not in self.request("GET", f"/users/{username}").json()["servers"]
+
+        wait_for(gone, 60, f"the stop of {username}'s server")
