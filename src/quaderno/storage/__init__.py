@@ -1,0 +1,1 @@
+"""Object storage: the embedded store, short-lived keys, and the mounts of `cloud_storage`."""

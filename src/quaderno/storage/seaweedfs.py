@@ -1,0 +1,243 @@
+"""The embedded object store: SeaweedFS with S3, STS and a per-person policy.
+
+One process; every listener on 127.0.0.1. Access is only by keys from STS: there is no S3 identity
+of its own, and no administrator. Master, volume server and filer have no authentication, so no
+container may reach the ports of this machine's loopback interface.
+
+Names of people come from the identity provider's tokens. It must hand out no two names that
+differ in case only, and none with `*` or `?`: the policy engine would read them as patterns.
+"""
+
+import json
+import os
+import pwd
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from quaderno import names
+from quaderno.config import Config
+from quaderno.errors import ComponentError
+
+SYSTEM_USER = "quaderno-store"
+START_DEADLINE = 20  # seconds
+_PROVIDER = "quaderno"
+_POLICY = "QuadernoUserPolicy"
+_VOLUME_SIZE_MB = 1024
+_VOLUMES_MAX = 20_000  # each bucket takes one at least; an empty volume is a file of 8 bytes
+
+_LIST = ["s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation"]
+_GET = [
+    "s3:GetObject",
+    "s3:GetObjectAttributes",
+    "s3:GetObjectTagging",
+    "s3:GetObjectVersion",
+]
+_WRITE = [
+    "s3:PutObject",
+    "s3:PutObjectTagging",
+    "s3:DeleteObject",
+    "s3:DeleteObjectTagging",
+    "s3:DeleteObjectVersion",
+    "s3:CreateMultipartUpload",
+    "s3:UploadPart",
+    "s3:UploadPartCopy",
+    "s3:CompleteMultipartUpload",
+    "s3:AbortMultipartUpload",
+    "s3:ListMultipartUploadParts",
+]
+_OWN_BUCKET = [
+    *_LIST,
+    "s3:CreateBucket",
+    "s3:ListBucketMultipartUploads",
+    "s3:GetBucketVersioning",
+    "s3:PutBucketVersioning",
+    "s3:GetBucketTagging",
+    "s3:PutBucketTagging",
+    "s3:DeleteBucketTagging",
+]
+
+
+def directory(config: Config) -> Path:
+    """Where the store keeps everything."""
+    return config.dir / "store"
+
+
+def prepare(config: Config) -> None:
+    """Write what `command` needs; idempotent. As root, gives it to the store's system user."""
+    home = directory(config)
+    for path in (home, home / "data", home / "run"):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _give(path)
+    iam = home / "iam.json"
+    with os.fdopen(os.open(iam, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(iam_settings(config), file, indent=2)
+    _give(iam)
+
+
+def _give(path: Path) -> None:
+    if os.geteuid() != 0:
+        return
+    try:
+        user = pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        return
+    os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def command(config: Config) -> list[str]:
+    """The program with its arguments."""
+    home, ports = directory(config), config.ports
+    options: dict[str, object] = {
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        "dir": home / "data",
+        "master.dir": home / "data",
+        "master.port": ports.store_master,
+        "master.port.grpc": ports.store_master_grpc,
+        "master.volumeSizeLimitMB": _VOLUME_SIZE_MB,
+        "master.volumePreallocate": False,
+        "master.telemetry": False,
+        "volume.port": ports.store_volume,
+        "volume.port.grpc": ports.store_volume_grpc,
+        "volume.max": _VOLUMES_MAX,
+        "volume.preStopSeconds": 0,
+        "filer": True,
+        "filer.port": ports.store_filer,
+        "filer.port.grpc": ports.store_filer_grpc,
+        "filer.localSocket": home / "run" / "filer.sock",
+        "s3": True,
+        "s3.port": ports.store_s3,
+        "s3.port.grpc": ports.store_s3_grpc,
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "s3.localSocket": home / "run" / "s3.sock",
+        "s3.iam.config": home / "iam.json",
+        "s3.autoCreateBucket": False,
+        "s3.allowDeleteBucketNotEmpty": False,
+    }
+    weed = Path(sys.prefix) / "bin" / "weed"
+    arguments = [f"-{name}={_text(value)}" for name, value in options.items()]
+    return [str(weed), "-logtostderr=true", "server", *arguments]
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def environment(config: Config) -> dict[str, str]:
+    """Added to the program's environment.
+
+    A bucket's first volumes would be seven at once, and a directory of configuration files in
+    someone's home could change the store.
+    """
+    return {
+        "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
+        "HOME": str(directory(config)),
+    }
+
+
+def health_url(config: Config) -> str:
+    """Answers 200 once the S3 API serves."""
+    return f"http://127.0.0.1:{config.ports.store_s3}/healthz"
+
+
+def initialise(config: Config) -> None:
+    """After the start: wait for room to write, make the scratch bucket, which no person may create.
+
+    Idempotent. Asks master and filer, on loopback. Raises ComponentError when they do not answer
+    as they should within START_DEADLINE.
+    """
+    bucket = config.store.scratch_bucket
+    url = f"http://127.0.0.1:{config.ports.store_filer}/buckets/{bucket}/"
+    try:
+        with httpx.Client(timeout=20, trust_env=False) as client:
+            _wait_for_volumes(config, client)
+            if client.head(url).status_code == 404:
+                client.post(url).raise_for_status()
+            client.head(url).raise_for_status()
+    except httpx.HTTPError as error:
+        raise ComponentError(
+            f"The bucket {bucket} could not be made: {error}", "See the store's log"
+        ) from error
+
+
+def _wait_for_volumes(config: Config, client: httpx.Client) -> None:
+    """The S3 API answers before the volume server is known to the master: reads fail till then."""
+    url = f"http://127.0.0.1:{config.ports.store_master}/dir/status"
+    deadline = time.monotonic() + START_DEADLINE
+    while not client.get(url).json().get("Topology", {}).get("DataCenters"):
+        if time.monotonic() > deadline:
+            raise ComponentError("The store has no room for data", "See the store's log")
+        time.sleep(0.05)
+
+
+def iam_settings(config: Config) -> dict[str, Any]:
+    """SeaweedFS's IAM file: STS, the identity provider, the role and its policy."""
+    return {
+        "sts": {
+            "tokenDuration": f"{config.store.key_lifetime}s",
+            "maxSessionLength": "12h",
+            "issuer": "quaderno-sts",
+            "signingKey": config.store.sts_signing_key.get_secret_value(),
+        },
+        "providers": [
+            {"name": _PROVIDER, "type": "oidc", "enabled": True, "config": _provider(config)}
+        ],
+        "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+        "roles": [
+            {
+                "roleName": config.store.role_arn.rsplit("/", 1)[-1],
+                "roleArn": config.store.role_arn,
+                "trustPolicy": _trust_policy(config),
+                "attachedPolicies": [_POLICY],
+            }
+        ],
+        "policies": [{"name": _POLICY, "document": user_policy(config)}],
+    }
+
+
+def _provider(config: Config) -> dict[str, Any]:
+    provider: dict[str, Any] = {
+        "issuer": config.issuer,
+        "clientId": config.oidc.client_id,
+        "jwksCacheTTLSeconds": 300,
+    }
+    if config.iam.embedded and config.issuer == config.iam_url:
+        # Asked directly: the public address may need TLS or not be reachable from here.
+        provider["jwksUri"] = f"http://127.0.0.1:{config.ports.iam_app}/.well-known/jwks.json"
+    return provider
+
+
+def _trust_policy(config: Config) -> dict[str, Any]:
+    """Who may assume the role: whom the identity provider names, save names of our own buckets."""
+    reserved = sorted(names.RESERVED | {config.store.scratch_bucket})
+    claim = f"oidc:{config.oidc.username_claim}"
+    return _document(
+        {
+            "Effect": "Allow",
+            "Principal": {"Federated": _PROVIDER},
+            "Action": ["sts:AssumeRoleWithWebIdentity"],
+            "Condition": {"StringNotEqualsIgnoreCase": {claim: reserved}},
+        }
+    )
+
+
+def user_policy(config: Config) -> dict[str, Any]:
+    """Own bucket: everything but sharing it. Scratch: read all, write below one's own name."""
+    user = f"${{jwt:{config.oidc.username_claim}}}"
+    own, scratch = f"arn:aws:s3:::{user}", f"arn:aws:s3:::{config.store.scratch_bucket}"
+    return _document(
+        {"Effect": "Allow", "Action": _OWN_BUCKET, "Resource": [own]},
+        {"Effect": "Allow", "Action": [*_GET, *_WRITE], "Resource": [f"{own}/*"]},
+        {"Effect": "Allow", "Action": _LIST, "Resource": [scratch]},
+        {"Effect": "Allow", "Action": _GET, "Resource": [f"{scratch}/*"]},
+        {"Effect": "Allow", "Action": _WRITE, "Resource": [f"{scratch}/{user}/*"]},
+    )
+
+
+def _document(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}

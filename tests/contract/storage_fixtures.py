@@ -1,0 +1,205 @@
+"""Real parts for the storage contracts: an identity provider, the store, a hub's key endpoint."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jwt.algorithms import RSAAlgorithm
+
+from quaderno import config as configuration
+from quaderno.config import Config
+from quaderno.errors import StorageError, StorageRefusedError
+from quaderno.storage import seaweedfs, sts
+
+KEY_ID = "test"
+
+
+def new_config(directory: Path) -> Config:
+    """A configuration with ports that are free now, below the range of outgoing connections."""
+    while True:
+        first = random.randrange(20000, 32000)  # noqa: S311
+        if all(_is_free(port) for _, port in configuration.Ports.from_first(first)):
+            return configuration.generate(directory, first_port=first)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def eventually(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """The first true value of `condition`; fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+class Issuer:
+    """A tiny identity provider: keys at its JWKS address, tokens for whomever a test names."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._key = load_pem_private_key(
+            config.iam.signing_key.get_secret_value().encode(), password=None
+        )
+        public = self._key.public_key()
+        self.jwks = {"keys": [{**RSAAlgorithm.to_jwk(public, as_dict=True), "kid": KEY_ID}]}  # type: ignore[arg-type]
+
+    def token(self, username: str, **claims: Any) -> str:
+        """An access token such as the embedded identity provider's."""
+        now = int(time.time())
+        payload = {
+            "iss": self.config.issuer,
+            "aud": self.config.oidc.client_id,
+            "sub": f"subject-of-{username}",
+            "preferred_username": username,
+            "iat": now,
+            "exp": now + 3600,
+        }
+        headers = {"kid": KEY_ID}
+        return jwt.encode(payload | claims, self._key, algorithm="RS256", headers=headers)  # type: ignore[arg-type]
+
+    def keys(self, username: str) -> sts.Keys:
+        """S3 keys of `username`."""
+        return sts.assume_role(self.config, self.token(username), username)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Publish the JWKS where the embedded identity provider would."""
+
+        def answer(path: str, _headers: Any) -> tuple[int, Any]:
+            return (200, self.jwks) if path == "/.well-known/jwks.json" else (404, {})
+
+        with json_server(self.config.ports.iam_app, answer):
+            yield
+
+
+class Hub:
+    """The hub's key endpoint; `failure` makes it answer with that status instead."""
+
+    def __init__(self, config: Config, issuer: Issuer) -> None:
+        self.config, self.issuer = config, issuer
+        self.failure: int | None = None
+        self.requests = 0
+
+    def answer(self, path: str, headers: Any) -> tuple[int, Any]:
+        """As `GET /hub/api/quaderno/users/{name}/s3-keys` does."""
+        self.requests += 1
+        if headers["Authorization"] != f"token {self.config.agent.hub_token.get_secret_value()}":
+            return 403, {"message": "not the agent"}
+        if self.failure:
+            return self.failure, {"message": "log in again"}
+        try:
+            return 200, self.issuer.keys(path.split("/")[-2]).container_credentials()
+        except StorageRefusedError as error:
+            return 403, {"message": str(error)}
+        except StorageError as error:
+            return 503, {"message": str(error)}
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Listen where the hub would."""
+        with json_server(self.config.ports.hub, self.answer):
+            yield
+
+
+@contextmanager
+def json_server(port: int, answer: Callable[[str, Any], tuple[int, Any]]) -> Iterator[None]:
+    """An HTTP server on loopback whose GET answers are `answer(path, headers)`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answer(self.path, self.headers)
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class Program:
+    """A component as a child process, with its output in a file."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self._command, self._log = command, log
+        self._environment = {"PATH": os.environ["PATH"], **environment}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running child."""
+        assert self._process is not None
+        return self._process
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=log
+            )
+
+    def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Signal it and wait for its end; nothing when it is not running."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(30)
+            self._process = None
+
+
+class Store(Program):
+    """The embedded object store."""
+
+    def __init__(self, config: Config) -> None:
+        seaweedfs.prepare(config)
+        environment = seaweedfs.environment(config)
+        super().__init__(seaweedfs.command(config), environment, config.dir / "store.log")
+        self.config = config
+
+    def start(self) -> None:
+        """Start it and wait until it serves."""
+        super().start()
+        eventually(self._healthy, 20, "the store answers")
+        seaweedfs.initialise(self.config)
+
+    def _healthy(self) -> bool:
+        assert self.process.poll() is None, "the store ended"
+        try:
+            return httpx.get(seaweedfs.health_url(self.config)).status_code == 200
+        except httpx.HTTPError:
+            return False
