@@ -5,9 +5,9 @@ the keys by itself. The same bucket is the directory cloud_storage/<your name>.
 """
 
 import os
-import urllib.request
 
 import boto3
+import requests
 
 bucket = os.environ["JUPYTERHUB_USER"]
 key = "examples/hello.txt"
@@ -20,11 +20,8 @@ print(f"downloaded {s3.get_object(Bucket=bucket, Key=key)['Body'].read()!r}")
 
 # Whoever has this link can read the object, without logging in, until the link (or the key that
 # signed it) expires; ExpiresIn is in seconds.
-link = s3.generate_presigned_url(
-    "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=600
-)
-with urllib.request.urlopen(link) as response:
-    print(f"by link    {response.read()!r}")
+link = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=600)
+print(f"by link    {requests.get(link, timeout=30).content!r}")
 
 print("the bucket holds")
 for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):

@@ -1,0 +1,1 @@
+"""Container images: the base image and how it is built."""

@@ -1,0 +1,210 @@
+"""Build the base image on this machine's engine, once for each state of its sources.
+
+The image carries the digest of what it was built from as a label: building it again when nothing
+changed does nothing, and whatever changed is in the next build.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException, ImageNotFound
+
+from quaderno import __version__
+from quaderno.config import Config
+from quaderno.errors import HostError
+from quaderno.images import host
+from quaderno.images.parent import ensure_parent
+
+Progress = Callable[[str], None]
+"""Receives one line for each step."""
+
+SOURCE_LABEL = "quaderno.source"
+_BASE = Path(__file__).parent / "base"
+_CHECKOUT = Path(__file__).parents[3]
+_STAGES = {
+    "system": "installing Debian packages",
+    "python": "installing JupyterLab and scientific Python",
+    "base": "adding Quaderno's settings and examples",
+}
+_STEP = re.compile(r"#\d+ \[(\w+) +\d+/\d+\] ")
+_LAST_LINES = 15
+
+
+def build_base(config: Config, progress: Progress) -> None:
+    """Have the catalogue's base image in the engine, built from the sources of this version.
+
+    The whole output goes to `image-build.log` in the instance's logs. Raises HostError when the
+    engine does not answer, no client can build, or the build fails.
+    """
+    reference = base_reference(config)
+    engine = _engine()
+    with tempfile.TemporaryDirectory(prefix="quaderno-image-") as scratch:
+        context = Path(scratch, "context")
+        write_context(context)
+        source = digest(context)
+        if image_label(engine, reference, SOURCE_LABEL) == source:
+            progress(f"image {reference} is up to date")
+            return
+        log = config.logs / "image-build.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
+        say = _with_elapsed(progress)
+        say(f"image {reference}: fetching its parent image")
+        say(f"parent image: {ensure_parent(engine, log, Path(scratch))}")
+        arguments = {"VERSION": __version__, "SOURCE": source}
+        build(context, reference, arguments, log, say)
+        say(f"image {reference} is built")
+
+
+def base_reference(config: Config) -> str:
+    """The reference of the catalogue's image named `base`, else of this version's own."""
+    named = (image.reference for image in config.servers.images if image.name == "base")
+    return next(named, f"quaderno/base:{__version__}")
+
+
+def image_exists(reference: str) -> bool:
+    """Whether the engine holds the image; raises HostError when the engine does not answer."""
+    return image_label(_engine(), reference, SOURCE_LABEL) is not None
+
+
+def image_label(engine: docker.DockerClient, reference: str, label: str) -> str | None:
+    """The image's label, empty when it has none; None when there is no such image."""
+    try:
+        return str(engine.images.get(reference).labels.get(label, ""))
+    except ImageNotFound:
+        return None
+
+
+def _engine() -> docker.DockerClient:
+    try:
+        engine = docker.from_env()
+        engine.ping()
+    except DockerException as error:
+        raise HostError(
+            "The Docker engine does not answer", "Start it; `docker info` shows whether it runs"
+        ) from error
+    return engine
+
+
+def _with_elapsed(progress: Progress) -> Progress:
+    start = time.monotonic()
+    return lambda line: progress(f"[{time.monotonic() - start:3.0f} s] {line}")
+
+
+# --- what the image is made of
+
+
+def write_context(context: Path) -> None:
+    """Gather in the new directory `context` what the Dockerfile copies.
+
+    An installed package holds everything below `base/`; in a checkout, the lock and the
+    distribution for servers are where they are developed.
+    """
+    _copy(_BASE, context)
+    for name, origin in {"image.lock": "requirements/image.lock", "server": "server"}.items():
+        if not (context / name).exists():
+            _copy(_CHECKOUT / origin, context / name)
+
+
+def _copy(origin: Path, target: Path) -> None:
+    """Copy with modes that do not depend on the umask of whoever installed the sources."""
+    if origin.is_file():
+        shutil.copyfile(origin, target)
+        target.chmod(0o644)
+        return
+    target.mkdir()
+    target.chmod(0o755)
+    for child in origin.iterdir():
+        if child.name != "__pycache__":
+            _copy(child, target / child.name)
+
+
+def digest(context: Path) -> str:
+    """SHA-256 of all names and contents below `context`."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in context.rglob("*") if path.is_file()):
+        name = path.relative_to(context).as_posix()
+        total.update(f"{name}\0{path.stat().st_size}\0".encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+# --- building
+
+
+def build(
+    context: Path, reference: str, arguments: dict[str, str], log: Path, progress: Progress
+) -> None:
+    """Build the Dockerfile in `context` and tag the image; the output is appended to `log`.
+
+    `progress` is told of each stage and, on failure, the last lines of output. Raises HostError.
+    """
+    client = host.docker_client()
+    with _secrets() as secrets:
+        # The host's network: its resolver and proxies may listen on its loopback only.
+        command = [str(client), "build", "--progress=plain", "--network=host"]
+        command += [*secrets, *host.proxy_arguments()]
+        command += [f"--build-arg={name}={value}" for name, value in arguments.items()]
+        command += [f"--tag={reference}", str(context)]
+        last_lines, code = _run(command, log, progress)
+    if code:
+        for line in last_lines:
+            progress(line)
+        raise HostError(
+            f"The image {reference} could not be built",
+            f"All output is in {log}; are the package archives reachable, is there disk space?",
+        )
+
+
+@contextmanager
+def _secrets() -> Iterator[list[str]]:
+    """The client's arguments for what builds may read, and no image may hold."""
+    with tempfile.TemporaryDirectory(prefix="quaderno-secrets-") as directory:
+        files = {"ca.pem": host.ca_bundle()}
+        for name, text in {"pip.conf": host.pip_conf(), "apt.conf": host.apt_conf()}.items():
+            files[name] = Path(directory, name)
+            files[name].write_text(text, encoding="utf-8")
+        yield [f"--secret=id={name},src={path}" for name, path in files.items()]
+
+
+def _run(command: list[str], log: Path, progress: Progress) -> tuple[list[str], int]:
+    """The last lines of output and the exit status of a build."""
+    last_lines: deque[str] = deque(maxlen=_LAST_LINES)
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    with (
+        log.open("a", encoding="utf-8") as output,
+        subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process,
+    ):
+        for line in _announced(iter(process.stdout or ()), progress):
+            output.write(line)
+            output.flush()
+            last_lines.append(line.rstrip())
+    return list(last_lines), process.returncode
+
+
+def _announced(lines: Iterator[str], progress: Progress) -> Iterator[str]:
+    """The same lines, after telling of each stage when its first step begins."""
+    seen = set()
+    for line in lines:
+        step = _STEP.match(line)
+        if step and step[1] not in seen:
+            seen.add(step[1])
+            progress(_STAGES.get(step[1], step[1]))
+        yield line
