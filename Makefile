@@ -1,0 +1,29 @@
+VENV ?= /opt/quaderno/venv
+TEST_VENV ?= /opt/quaderno/test
+UV ?= uv
+COMPILE = $(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --custom-compile-command "make lock"
+
+.PHONY: up test lint docs bench lock environment
+
+up: ## Install what is missing and start the service
+	VENV=$(VENV) ./bootstrap.sh && $(VENV)/bin/quaderno up --detach
+
+test: environment ## Run all tests
+	$(TEST_VENV)/bin/pytest
+
+lint: environment ## Check style, types and the direction of imports
+	$(TEST_VENV)/bin/ruff check && $(TEST_VENV)/bin/ruff format --check && $(TEST_VENV)/bin/mypy && $(TEST_VENV)/bin/lint-imports
+
+docs: environment ## Build the documentation into site/
+	$(TEST_VENV)/bin/mkdocs build --strict
+
+bench: environment ## Compare with a stock JupyterHub on this machine
+	$(TEST_VENV)/bin/python -m benchmarks
+
+lock: ## Renew the lock files, within the ranges of pyproject.toml and image.in
+	$(COMPILE) pyproject.toml --group build --output-file requirements/runtime.lock
+	$(COMPILE) pyproject.toml --group build --group test --group lint --group docs --constraint requirements/runtime.lock --output-file requirements/dev.lock
+	$(COMPILE) requirements/image.in --no-emit-package rfc3987-syntax --output-file requirements/image.lock
+
+environment: # what test, lint, docs and bench need
+	VENV=$(TEST_VENV) LOCK=requirements/dev.lock PACKAGES=chromium ./bootstrap.sh

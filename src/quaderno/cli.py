@@ -1,0 +1,384 @@
+"""The command line. It decides nothing: each command calls the module that does the work."""
+
+import dataclasses
+import getpass
+import json
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from quaderno import __version__
+from quaderno import config as quaderno_config
+from quaderno.config import CONFIG_FILE, Config
+from quaderno.errors import AccountError, ConfigError, HostError, QuadernoError
+
+app = typer.Typer(
+    help="Notebooks as a Service for research clouds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+user_app = typer.Typer(help="People registered in the embedded identity provider.")
+token_app = typer.Typer(help="Tokens for automation.")
+image_app = typer.Typer(help="Container images of people's servers.")
+for _name, _group in (("user", user_app), ("token", token_app), ("image", image_app)):
+    app.add_typer(_group, name=_name, no_args_is_help=True)
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+def _directory(context: click.Context, value: Path | None) -> Path:
+    """--dir after the command, else before it, else the default."""
+    general: Path | None = context.find_root().params.get("directory")
+    return (value or general or quaderno_config.default_directory()).absolute()
+
+
+Dir = Annotated[
+    Path | None,
+    typer.Option("--dir", help="State directory of the instance.", callback=_directory),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def main() -> None:
+    """The program `quaderno`; an error that an operator can act on is two lines, not a trace."""
+    try:
+        app()
+    except QuadernoError as error:
+        err.print(f"[red]error:[/] {escape(error.message)}")
+        if error.hint:
+            err.print(f"hint: {escape(error.hint)}")
+        sys.exit(1)
+
+
+def _version(value: bool) -> None:
+    if value:
+        out.print(f"quaderno {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def general(
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="State directory of the instance.")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Notebooks as a Service for research clouds."""
+
+
+def _load(directory: Path | None) -> Config:
+    return quaderno_config.load(directory or quaderno_config.default_directory())
+
+
+def _progress(message: str) -> None:
+    out.print(f"[dim]·[/] {escape(message)}")
+
+
+# --- the instance
+
+
+@app.command()
+def init(
+    directory: Dir = None,
+    public_url: Annotated[
+        str | None, typer.Option(help="URL at which browsers will reach the service.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65000, help="First of the consecutive ports it uses.")
+    ] = 8000,
+) -> None:
+    """Write quaderno.yaml with generated secrets; never overwrites."""
+    _init(directory, public_url, port)
+
+
+def _init(directory: Path | None, public_url: str | None = None, port: int = 8000) -> Config:
+    from quaderno import init as initialisation
+
+    place = directory or quaderno_config.default_directory()
+    config = initialisation.write(place, public_url=public_url, first_port=port)
+    _progress(f"Wrote {place / CONFIG_FILE}")
+    return config
+
+
+@app.command()
+def check(directory: Dir = None, as_json: Json = False) -> None:
+    """Look for what would stop the service; exit 1 when there is an error."""
+    from quaderno import checks
+
+    findings = checks.run(_load(directory))
+    if as_json:
+        sys.stdout.write(json.dumps([dataclasses.asdict(f) for f in findings], indent=2) + "\n")
+    else:
+        for finding in findings:
+            _print_finding(finding)
+        if not findings:
+            out.print("Nothing stands in the way.")
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _print_finding(finding: Any) -> None:
+    colour = "red" if finding.level == "error" else "yellow"
+    out.print(
+        f"[{colour}]{finding.level}[/] {finding.id}: {escape(finding.problem)}. "
+        f"[dim]{escape(finding.hint)}[/]"
+    )
+
+
+@app.command()
+def up(
+    directory: Dir = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when the service runs.")] = False,
+) -> None:
+    """Start what the configuration embeds, wait until it is healthy, print the URLs.
+
+    Without --detach it stays until Ctrl-C, which stops the service.
+    """
+    from quaderno import stack
+
+    directory = directory or quaderno_config.default_directory()
+    first = not (directory / CONFIG_FILE).exists()
+    config = _init(directory) if first else _load(directory)
+    _refuse_errors(config)
+    if not stack.up(config, _progress):
+        out.print(f"Quaderno runs already, at {config.public_url}: nothing to do.")
+    else:
+        _print_urls(config)
+    if not detach:
+        out.print("Ctrl-C stops it.")
+        _await_end()
+        _down(config)
+
+
+def _refuse_errors(config: Config) -> None:
+    """Print what the checks find; raise HostError when it stops us."""
+    from quaderno import checks
+
+    findings = checks.run(config)
+    for finding in findings:
+        _print_finding(finding)
+    errors = sum(finding.level == "error" for finding in findings)
+    if errors:
+        raise HostError(f"nothing was started: {errors} problem(s) above", "quaderno check")
+
+
+def _print_urls(config: Config) -> None:
+    option = f" --dir {config.dir}" if config.dir != quaderno_config.default_directory() else ""
+    out.print(f"[green]Quaderno runs at[/] [bold]{config.public_url}[/]")
+    out.print(f"  object storage (S3)  {config.store_public_endpoint}")
+    out.print(f"  identity provider    {config.issuer}")
+    if config.iam.embedded:
+        out.print(f"Register a person: quaderno user add NAME{option}")
+
+
+def _await_end() -> None:
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    signal.sigwait(signals)
+
+
+@app.command()
+def down(directory: Dir = None) -> None:
+    """Finish uploads and stop the service; a later up finds everything."""
+    _down(_load(directory))
+
+
+def _down(config: Config) -> None:
+    from quaderno import stack
+
+    stopped = stack.down(config, _progress)
+    out.print("Quaderno has stopped." if stopped else "Quaderno does not run: nothing to do.")
+
+
+@app.command()
+def status(directory: Dir = None, as_json: Json = False) -> None:
+    """Show the components; exit 1 when one is down."""
+    from quaderno import stack
+
+    found = stack.status(_load(directory))
+    if as_json:
+        listed = {"components": [dataclasses.asdict(component) for component in found]}
+        sys.stdout.write(json.dumps(listed, indent=2) + "\n")
+    else:
+        _print_table(
+            [field.name for field in dataclasses.fields(stack.Status)],
+            [[str(v or "-") for v in dataclasses.astuple(component)] for component in found],
+        )
+    if any(component.state != "running" for component in found):
+        raise typer.Exit(1)
+
+
+def _print_table(columns: list[str], rows: list[list[str]]) -> None:
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    out.print(table)
+
+
+@app.command()
+def run(
+    component: Annotated[str, typer.Argument(help="edge, iam, store, agent or hub.")],
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="State directory of the instance.")
+    ] = None,
+) -> None:
+    """Become one component, in the foreground.
+
+    Without --dir, the file that QUADERNO_CONFIG names is read, where it is set.
+    """
+    from quaderno import components
+
+    file = os.environ.get("QUADERNO_CONFIG")
+    directory = directory or click.get_current_context().find_root().params.get("directory")
+    if directory or not file:
+        config = _load(directory.absolute() if directory else None)
+    else:
+        config = quaderno_config.load_file(Path(file))
+    components.run(config, components.named(component))
+
+
+# --- people and tokens
+
+
+@user_app.command("add")
+def user_add(
+    name: Annotated[str, typer.Argument(help="Username; also the name of the bucket.")],
+    directory: Dir = None,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    email: Annotated[str, typer.Option(help="E-mail address.")] = "",
+    group: Annotated[list[str] | None, typer.Option(help="A group; may be repeated.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="May administer the service.")] = False,
+) -> None:
+    """Register a person.
+
+    The password is asked for, or read with --password-stdin; where nobody can be asked, one is
+    made and printed once.
+    """
+    config = _load(directory)
+    password, made = _password(password_stdin)
+    options = ["--email", email] if email else []
+    options += [part for one in group or [] for part in ("--group", one)]
+    options += ["--admin"] if admin else []
+    _manage(config, ["add_user", *options, "--password-stdin", "--", name], password + "\n")
+    out.print(f"{name} is registered and can log in at {config.public_url}")
+    if made:
+        out.print(f"Password, shown only now: {password}")
+
+
+def _password(from_stdin: bool) -> tuple[str, bool]:
+    """The password, and whether we made it."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n"), False
+    if not sys.stdin.isatty():
+        return secrets.token_urlsafe(15), True
+    first = getpass.getpass("Password: ")
+    if getpass.getpass("The same again: ") != first:
+        raise AccountError("the two passwords differ", "Try again")
+    return first, False
+
+
+@user_app.command("list")
+def user_list(directory: Dir = None, as_json: Json = False) -> None:
+    """List who is registered."""
+    text = _manage(_load(directory), ["list_users", "--json"])
+    if as_json:
+        sys.stdout.write(text)
+        return
+    people = json.loads(text)
+    columns = list(people[0]) if people else ["name"]
+    _print_table(columns, [[_cell(person[key]) for key in columns] for person in people])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "-")
+
+
+def _manage(config: Config, command: list[str], text: str | None = None) -> str:
+    """Run a command of the embedded identity provider as its user."""
+    if not config.iam.embedded:
+        raise ConfigError(
+            "people are registered in an external identity provider", f"Go to {config.issuer}"
+        )
+    return _as_component(
+        config, "iam", [sys.executable, "-m", "quaderno.iam.manage", *command], text
+    )
+
+
+def _as_component(config: Config, name: str, command: list[str], text: str | None = None) -> str:
+    """What `command` prints when it runs with a component's identity and settings."""
+    from quaderno import components
+
+    return components.call(config, components.named(name), command, text)
+
+
+@token_app.command("create")
+def token_create(
+    name: Annotated[str, typer.Argument(help="Name of the service that will use it.")],
+    scope: Annotated[list[str], typer.Option(help="A JupyterHub scope; may be repeated.")],
+    directory: Dir = None,
+) -> None:
+    """Print a new JupyterHub service token for automation."""
+    from quaderno.hub import component as hub
+
+    sys.stdout.write(_as_component(_load(directory), "hub", hub.token_command(name, scope)))
+
+
+# --- images
+
+
+@image_app.command("build")
+def image_build(
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Directory of a Dockerfile; the base image if unset."),
+    ] = None,
+    directory: Dir = None,
+    tag: Annotated[str | None, typer.Option(help="Name of the image that is built.")] = None,
+) -> None:
+    """Build an image for people's servers: the base image, or the one in DIR."""
+    from quaderno.images import build
+
+    config = _load(directory)
+    if source is None:
+        build.build_base(config, _progress)
+        return
+    if tag is None or not (source / "Dockerfile").is_file():
+        raise ConfigError(f"{source} needs a Dockerfile, and the image a --tag", "See --help")
+    build.build(source.absolute(), tag, {}, config.logs / "image-build.log", _progress)
+    out.print(f"Built {tag}. To offer it, add it to servers.images in {CONFIG_FILE}.")
+
+
+@image_app.command("list")
+def image_list(directory: Dir = None, as_json: Json = False) -> None:
+    """List the catalogue and whether each image is on this machine."""
+    from quaderno.images import build
+
+    images = [
+        {
+            "name": image.name,
+            "reference": image.reference,
+            "present": build.image_exists(image.reference),
+        }
+        for image in _load(directory).servers.images
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps({"images": images}, indent=2) + "\n")
+    else:
+        _print_table(list(images[0]), [[_cell(v) for v in image.values()] for image in images])

@@ -1,0 +1,262 @@
+"""The edge: Traefik's configuration for one machine.
+
+The static part (`traefik.yaml`) holds the ports. Of the dynamic part (`config.routes`), the hub
+writes `hub.yaml`, the routes of the hub and of people's servers, and we write `quaderno.yaml`: the
+identity provider, the object store, what people's servers may reach, and Traefik's own API for the
+hub. The directory belongs to the edge's group, of which the hub is a member, and is sticky, so the
+hub cannot replace our file. Its set-group-ID bit gives `hub.yaml` to that group, for which the hub
+must make it readable (0640).
+
+Access is not logged here: login callbacks carry codes in their URLs, and the hub logs requests
+without them.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import bcrypt
+import yaml
+
+from quaderno.config import Config
+
+API_USER = "hub"
+PUBLIC = ("web", "iam", "s3")
+_ROUTES = "quaderno.yaml"
+_YEAR = 365 * 24 * 3600
+
+
+def prepare(config: Config, user: int, group: int) -> None:
+    """Write Traefik's configuration; `user` and `group` are the edge's numbers.
+
+    Run again while Traefik runs, it puts changed routes and renewed certificates into force.
+    """
+    home = config.dir / "edge"
+    _directory(home, 0, group, 0o751)
+    _directory(config.routes, 0, group, 0o3770)
+    _directory(home / "acme", user, group, 0o700)
+    _directory(home / "tls", user, group, 0o700)
+    _copy_certificates(config, user, group)
+    _write(home / "traefik.yaml", static(config), group)
+    _write(config.routes / _ROUTES, dynamic(config, _api_user(config)), group)
+
+
+def command(config: Config) -> list[str]:
+    """Traefik with the configuration that `prepare` wrote."""
+    program = Path(sys.prefix) / "bin" / "traefik"
+    return [str(program), f"--configFile={config.dir / 'edge' / 'traefik.yaml'}"]
+
+
+def health_url(config: Config) -> str:
+    """Answers 200 while Traefik serves."""
+    return f"http://127.0.0.1:{config.ports.edge_api}/ping"
+
+
+def needs_low_ports(config: Config) -> bool:
+    """Whether a public port is one that only privileged processes may listen on."""
+    return min(config.ports.web, config.ports.iam, config.ports.s3) < 1024
+
+
+# --- static configuration
+
+
+def static(config: Config) -> dict[str, Any]:
+    """Traefik's static configuration: where it listens and where its routes are."""
+    result: dict[str, Any] = {
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+        "log": {"level": "INFO", "noColor": True},
+        "entryPoints": _entry_points(config),
+        "providers": {
+            "file": {"directory": str(config.routes), "watch": True},
+            # Every server's start waits for its route: apply changes almost at once.
+            "providersThrottleDuration": "50ms",
+        },
+        "api": {"dashboard": False},
+        "ping": {"entryPoint": "api"},
+    }
+    if config.tls.mode == "acme":
+        result["certificatesResolvers"] = {"acme": {"acme": _acme(config)}}
+    return result
+
+
+def _entry_points(config: Config) -> dict[str, Any]:
+    ports, gateway = config.ports, config.servers.gateway
+    public = {name: _entry_point(config.listen, getattr(ports, name)) for name in PUBLIC}
+    for name in ("web", "iam"):
+        public[name]["http"] = _public_http(config)
+    return public | {
+        "servers-hub": _entry_point(gateway, ports.servers_hub),
+        "servers-s3": _entry_point(gateway, ports.servers_s3),
+        "api": _entry_point("127.0.0.1", ports.edge_api),
+    }
+
+
+def _entry_point(host: str, port: int) -> dict[str, Any]:
+    """No limit on how long a request is read: uploads of notebooks take what they take."""
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return {"address": address, "transport": {"respondingTimeouts": {"readTimeout": 0}}}
+
+
+def _public_http(config: Config) -> dict[str, Any]:
+    result: dict[str, Any] = {"middlewares": ["public@file"]}
+    if config.tls.mode != "none":
+        result["tls"] = _tls(config)
+    return result
+
+
+def _tls(config: Config) -> dict[str, Any]:
+    if config.tls.mode == "files":
+        return {}
+    return {"certResolver": "acme", "domains": [{"main": _host(config.public_url)}]}
+
+
+def _acme(config: Config) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "email": config.tls.email,
+        "storage": str(config.dir / "edge" / "acme" / "acme.json"),
+        "tlsChallenge": {},
+    }
+    if config.tls.acme_directory:
+        result["caServer"] = config.tls.acme_directory
+    return result
+
+
+# --- dynamic configuration
+
+
+def dynamic(config: Config, api_user: str) -> dict[str, Any]:
+    """The routes that do not change while people work; `api_user` is a line of htpasswd(5)."""
+    result: dict[str, Any] = {
+        "http": {
+            "routers": _http_routers(config),
+            "services": {"hub-api": _http_service(config.ports.hub)},
+            "middlewares": {
+                "public": {"headers": _public_headers(config)},
+                "api-user": {"basicAuth": {"users": [api_user], "removeHeader": True}},
+            },
+        },
+    }
+    if config.iam.embedded:
+        result["http"]["services"]["iam"] = _http_service(config.ports.iam_app)
+    if config.store.embedded:
+        result["tcp"] = _store(config)
+    if config.tls.mode != "none":
+        result["tls"] = _tls_files(config)
+    return result
+
+
+def _http_routers(config: Config) -> dict[str, Any]:
+    routers: dict[str, Any] = {
+        "api": {
+            "entryPoints": ["api"],
+            "rule": "PathPrefix(`/api`)",
+            "service": "api@internal",
+            "middlewares": ["api-user"],
+        },
+        "hub-api": {
+            "entryPoints": ["servers-hub"],
+            "rule": "Path(`/hub/api`) || PathPrefix(`/hub/api/`)",
+            "service": "hub-api",
+        },
+    }
+    if config.iam.embedded:
+        routers["iam"] = {"entryPoints": ["iam"], "rule": "PathPrefix(`/`)", "service": "iam"}
+    return routers
+
+
+def _http_service(port: int) -> dict[str, Any]:
+    return {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{port}"}]}}
+
+
+def _public_headers(config: Config) -> dict[str, Any]:
+    """What visitors used is known from `public_url`, also behind another proxy that ends TLS."""
+    scheme = urlsplit(config.public_url).scheme
+    headers: dict[str, Any] = {"customRequestHeaders": {"X-Forwarded-Proto": scheme}}
+    if scheme == "https":
+        headers |= {"stsSeconds": _YEAR, "forceSTSHeader": True}
+    return headers
+
+
+def _store(config: Config) -> dict[str, Any]:
+    """S3 as plain TCP: signatures cover what an HTTP proxy might change."""
+    router = {"rule": "HostSNI(`*`)", "service": "store"}
+    public: dict[str, Any] = {**router, "entryPoints": ["s3"]}
+    if config.tls.mode != "none":
+        public["tls"] = {**_tls(config), "options": "s3"}
+    return {
+        "routers": {"s3": public, "servers-s3": {**router, "entryPoints": ["servers-s3"]}},
+        "services": {
+            "store": {
+                "loadBalancer": {"servers": [{"address": f"127.0.0.1:{config.ports.store_s3}"}]}
+            }
+        },
+    }
+
+
+def _tls_files(config: Config) -> dict[str, Any]:
+    """HTTP/1.1 alone for S3: behind the TCP router nothing would understand HTTP/2."""
+    result: dict[str, Any] = {"options": {"s3": {"alpnProtocols": ["http/1.1"]}}}
+    if config.tls.mode == "files":
+        files = config.dir / "edge" / "tls"
+        pair = {"certFile": str(files / "certificate.pem"), "keyFile": str(files / "key.pem")}
+        result["stores"] = {"default": {"defaultCertificate": pair}}
+    return result
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+# --- files
+
+
+def _api_user(config: Config) -> str:
+    """The line of the last start while it still fits, so that a restart changes no file."""
+    password = config.edge.api_password.get_secret_value().encode()
+    try:
+        written = yaml.safe_load((config.routes / _ROUTES).read_text(encoding="utf-8"))
+        line: str = written["http"]["middlewares"]["api-user"]["basicAuth"]["users"][0]
+        if bcrypt.checkpw(password, line.partition(":")[2].encode()):
+            return line
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        pass  # none yet, or not ours: written anew
+    # The password is random and long; a higher cost would only slow each request of the hub.
+    return f"{API_USER}:{bcrypt.hashpw(password, bcrypt.gensalt(rounds=4)).decode()}"
+
+
+def _copy_certificates(config: Config, user: int, group: int) -> None:
+    """Copies that the edge alone may read: private keys are usually root's."""
+    if config.tls.mode != "files":
+        return
+    for source, name in ((config.tls.certificate, "certificate.pem"), (config.tls.key, "key.pem")):
+        if source is not None:
+            _replace(config.dir / "edge" / "tls" / name, source.read_bytes(), user, group, 0o600)
+
+
+def _write(path: Path, content: dict[str, Any], group: int) -> None:
+    text = "# Written by `quaderno run edge`; changes are lost.\n" + yaml.safe_dump(content)
+    _replace(path, text.encode(), 0, group, 0o640)
+
+
+def _replace(path: Path, content: bytes, user: int, group: int, mode: int) -> None:
+    """Atomic, for Traefik reads while we write."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    _own(temporary, user, group, mode)
+    temporary.replace(path)
+
+
+def _directory(path: Path, user: int, group: int, mode: int) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    _own(path, user, group, mode)
+
+
+def _own(path: Path, user: int, group: int, mode: int) -> None:
+    if os.geteuid() == 0:
+        os.chown(path, user, group)
+    path.chmod(mode)

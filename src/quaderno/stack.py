@@ -1,0 +1,307 @@
+"""One machine: what `quaderno up`, `down` and `status` do.
+
+Up goes engine, network, image, users, components, and waits for each to be healthy. It may be run
+at any time: what runs and is current is left alone, what changed (settings, or the installed
+program) is restarted, and people's servers keep running through all of it. Down goes the other way
+and loses nothing: servers end, their uploads drain, then the components stop.
+"""
+
+import dataclasses
+import importlib.metadata
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+from docker.errors import APIError, NotFound
+
+from quaderno import components, host, network, process, supervisor
+from quaderno.components import Component
+from quaderno.config import Config
+from quaderno.errors import ComponentError
+from quaderno.host import Progress
+from quaderno.images import build
+
+HEALTHY_DEADLINE = 120.0  # seconds for each component; the first start makes keys and databases
+DRAIN_DEADLINE = 600.0  # seconds for uploads to finish in `down`
+SERVER_STOP_SECONDS = 20  # for a server to save its state before it is killed
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """One component as `quaderno status` shows it; `since` is ISO 8601 in UTC."""
+
+    name: str
+    state: str
+    pid: int | None
+    since: str | None
+    url: str
+    version: str
+
+
+# --- up
+
+
+def up(config: Config, progress: Progress) -> bool:
+    """Everything that `config` embeds runs and is healthy; False when that was so already.
+
+    Raises QuadernoError naming what did not start and what its log says.
+    """
+    with process.exclusively(config):
+        if _current(config):
+            return False
+        host.ensure_engine(config.logs / "dockerd.log", progress)
+        network.ensure(config)
+        _ensure_image(config, progress)
+        for user in components.USERS:
+            host.ensure_user(user)
+        _ensure_started(config, progress)
+        for component in components.embedded(config):
+            _await_healthy(config, component, progress)
+        _initialise_store(config, progress)
+    return True
+
+
+def _current(config: Config) -> bool:
+    """Whether everything runs, is healthy, and is of this configuration and installation."""
+    return (
+        all(status.state == "running" for status in status(config))
+        and not _outdated(config)
+        and host.engine_answers()
+    )
+
+
+def _ensure_image(config: Config, progress: Progress) -> None:
+    """The base image is there and current, if this catalogue offers it."""
+    if any(image.name == "base" for image in config.servers.images):
+        build.build_base(config, progress)
+
+
+def _ensure_started(config: Config, progress: Progress) -> None:
+    """The supervisor runs exactly the embedded components, none of them outdated."""
+    wanted = [component.name for component in components.embedded(config)]
+    running = supervisor.processes(config)
+    if running and set(running) != set(wanted):
+        _stop_supervisor(config)
+        running = {}
+    if not running:
+        _end_orphans(config, progress)
+        progress("Starting " + ", ".join(wanted))
+        supervisor.start(config, wanted)
+        return
+    outdated = _outdated(config)
+    for name in wanted:
+        if name in outdated or running[name].state not in ("RUNNING", "STARTING"):
+            progress(f"Restarting {name}")
+            supervisor.restart_component(config, name)
+
+
+def _outdated(config: Config) -> set[str]:
+    """Components that started with other settings, or from an earlier installation."""
+    installed = _installed_at()
+    started = {p.name: p.start for p in supervisor.processes(config).values()}
+    return {
+        component.name
+        for component in components.embedded(config)
+        if started.get(component.name, 0) < installed
+        or _text(process.slice_path(config, component.name))
+        != components.slice_text(config, component)
+    }
+
+
+def _installed_at() -> float:
+    """When this program was installed, in seconds since the epoch."""
+    record = importlib.metadata.distribution("quaderno").locate_file(
+        f"quaderno-{importlib.metadata.version('quaderno')}.dist-info/RECORD"
+    )
+    return Path(str(record)).stat().st_mtime
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return None
+
+
+def _end_orphans(config: Config, progress: Progress) -> None:
+    """End components that outlived a supervisor that was killed; they hold ports and files."""
+    for component in components.COMPONENTS:
+        lock = process.lock_path(config, component.name)
+        if process.holders(lock):
+            progress(f"Stopping {component.name}, left by an earlier supervisor")
+            _end(lock, supervisor.STOP_SECONDS)
+
+
+def _end(lock: Path, seconds: float) -> None:
+    """End the processes that hold `lock`: ask, and after `seconds` force."""
+    _signal(lock, signal.SIGTERM)
+    if not _within(seconds, lambda: not process.holders(lock)):
+        _signal(lock, signal.SIGKILL)
+        _within(5, lambda: not process.holders(lock))
+
+
+def _signal(lock: Path, number: signal.Signals) -> None:
+    for pid in process.holders(lock):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Whether `condition` comes true within `seconds`; asked often at first, then less."""
+    deadline = time.monotonic() + seconds
+    pause = 0.02
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.5)
+    return True
+
+
+def _await_healthy(config: Config, component: Component, progress: Progress) -> None:
+    progress(f"Waiting for {component.name}")
+    if not _within(HEALTHY_DEADLINE, lambda: components.healthy(config, component)):
+        log = supervisor.log_file(config, component.name)
+        tail = "\n".join("  " + line for line in supervisor.last_lines(config, component.name))
+        raise ComponentError(
+            f"{component.name} did not become healthy in {HEALTHY_DEADLINE:.0f} s; "
+            f"its log ends with:\n{tail or '  (nothing)'}",
+            f"The whole log is {log}",
+        )
+
+
+def _initialise_store(config: Config, progress: Progress) -> None:
+    if config.store.embedded:
+        from quaderno.storage import seaweedfs
+
+        progress("Preparing the object store")
+        seaweedfs.initialise(config)
+
+
+# --- down
+
+
+def down(config: Config, progress: Progress) -> bool:
+    """Nothing of this instance runs; False when nothing did.
+
+    People's servers end first, then uploads drain, for at most DRAIN_DEADLINE; what is not yet
+    uploaded stays in the agent's cache and continues at the next start.
+    """
+    with process.exclusively(config):
+        servers = _stop_servers(config, progress)
+        if not supervisor.running(config):
+            left = [c for c in components.COMPONENTS if _held(config, c)]
+            _end_orphans(config, progress)
+            return bool(left or servers)
+        _drain(config, progress)
+        progress("Stopping the components")
+        _stop_supervisor(config)
+    return True
+
+
+def _held(config: Config, component: Component) -> bool:
+    return bool(process.holders(process.lock_path(config, component.name)))
+
+
+def _stop_servers(config: Config, progress: Progress) -> int:
+    """End the containers of people's servers, all at once; the hub first, lest it start more."""
+    if "hub" in supervisor.processes(config):
+        supervisor.stop_component(config, "hub")
+    if not host.engine_answers():
+        return 0
+    with host.engine(timeout=SERVER_STOP_SECONDS + 40) as client:
+        label = f"{network.LABEL}={config.instance}"
+        found = [entry["Id"] for entry in client.containers(filters={"label": label})]
+        if found:
+            progress(f"Stopping {len(found)} notebook server(s)")
+            with ThreadPoolExecutor(16) as pool:
+                list(pool.map(lambda identifier: _stop_container(client, identifier), found))
+    return len(found)
+
+
+def _stop_container(client: docker.APIClient, identifier: str) -> None:
+    try:
+        client.stop(identifier, timeout=SERVER_STOP_SECONDS)
+    except NotFound:
+        return
+    except APIError as error:
+        raise ComponentError(
+            f"a server's container does not stop: {error.explanation}", f"docker rm -f {identifier}"
+        ) from error
+
+
+def _drain(config: Config, progress: Progress) -> None:
+    """Wait for uploads; says what is pending when the deadline passes, and goes on."""
+    transport = httpx.HTTPTransport(uds=str(config.agent_socket))
+    url = "http://agent/drain"
+    progress(f"Finishing uploads (at most {DRAIN_DEADLINE:.0f} s)")
+    try:
+        with httpx.Client(transport=transport, timeout=DRAIN_DEADLINE + 10) as client:
+            answer = client.post(url, json={"deadline": DRAIN_DEADLINE})
+        pending = answer.json() if answer.is_success else {"error": answer.text[:200]}
+    except (httpx.HTTPError, ValueError) as error:
+        pending = {"error": f"the agent does not answer ({error})"}
+    for line in _pending_lines(pending):
+        progress(line)
+
+
+def _pending_lines(answer: dict[str, Any]) -> list[str]:
+    if "error" in answer:
+        return [f"Uploads continue at the next start: {answer['error']}"]
+    pending = answer.get("pending") or {}
+    return [f"Not yet uploaded, continues at the next start: {name}" for name in pending]
+
+
+def _stop_supervisor(config: Config) -> None:
+    """The supervisor and every component have ended; what does not in time is killed."""
+    pid = supervisor.daemon_pid(config)
+    supervisor.shutdown(config)
+    if not _within(supervisor.STOP_SECONDS + 15, lambda: not _alive(pid)):
+        raise ComponentError(f"the supervisor (process {pid}) does not end", f"kill -9 {pid}")
+    for component in components.COMPONENTS:
+        _end(process.lock_path(config, component.name), 5)
+
+
+def _alive(pid: int | None) -> bool:
+    return pid is not None and Path(f"/proc/{pid}").exists()
+
+
+# --- status
+
+
+def status(config: Config) -> list[Status]:
+    """Every embedded component: `running` means that it is healthy."""
+    processes = supervisor.processes(config)
+    wanted = components.embedded(config)
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        return list(pool.map(lambda c: _status(config, c, processes.get(c.name)), wanted))
+
+
+def _status(config: Config, component: Component, found: supervisor.ProcessInfo | None) -> Status:
+    return Status(
+        name=component.name,
+        state=_state(config, component, found),
+        pid=found.pid or None if found else None,
+        since=datetime.fromtimestamp(found.start, UTC).isoformat() if found and found.pid else None,
+        url=component.url(config),
+        version=component.version,
+    )
+
+
+def _state(config: Config, component: Component, found: supervisor.ProcessInfo | None) -> str:
+    """`running`, `starting` (not healthy yet), `failing`, `stopped`, or `orphaned`: alive but
+    without its supervisor."""
+    if found is None:
+        return "orphaned" if _held(config, component) else "stopped"
+    if found.state in ("RUNNING", "STARTING"):
+        return "running" if components.healthy(config, component) else "starting"
+    return "failing" if found.state in ("BACKOFF", "FATAL") else "stopped"
