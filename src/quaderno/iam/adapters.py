@@ -1,0 +1,105 @@
+"""What we want different from django-allauth's defaults."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.idp.oidc.adapter import DefaultOIDCAdapter
+from allauth.idp.oidc.models import Client
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from quaderno.iam.models import User
+
+_WRONG = (
+    "Wrong username or password; if you are not registered yet, "
+    f"ask {settings.QUADERNO.contact} for an account."
+)
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """Accounts that operators create."""
+
+    # One sentence for every failure: it does not tell whether the account exists.
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "username_password_mismatch": _WRONG,
+        "email_password_mismatch": _WRONG,
+        "too_many_login_attempts": "Too many failed logins; try again in five minutes.",
+        "enter_current_password": "This is not your current password.",
+    }
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        """Nobody registers themselves."""
+        return False
+
+    def is_safe_url(self, url: str) -> bool:
+        """After a login, people go to a page of ours and nowhere else."""
+        return url_has_allowed_host_and_scheme(url, allowed_hosts=None)
+
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:  # noqa: ARG002
+        """Back to the account, where the message is shown."""
+        return reverse("account")
+
+
+class OidcAdapter(DefaultOIDCAdapter):
+    """Tokens that the hub and the object store understand."""
+
+    scope_display: ClassVar = {
+        "openid": "Know that it is you who logs in",
+        "profile": "See your username and your name",
+        "email": "See your e-mail address",
+        "groups": "See which groups you belong to",
+        "offline_access": "Stay connected for up to 30 days, so that your notebooks reach your "
+        "storage while you are away",
+    }
+
+    def get_issuer(self) -> str:
+        """The configured issuer, character for character: relying parties compare it so."""
+        return str(settings.QUADERNO.issuer)
+
+    def get_claims(
+        self,
+        purpose: Literal["id_token", "userinfo"],
+        user: User,
+        client: Client,
+        scopes: Iterable[str],
+        email: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """The standard claims, and `groups` for the scope of that name."""
+        claims: dict[str, Any] = super().get_claims(
+            purpose, user, client, scopes, email=email, **kwargs
+        )
+        if "groups" in scopes:
+            claims["groups"] = user.group_names()
+        return claims
+
+    def populate_access_token(
+        self,
+        access_token: dict[str, Any],
+        *,
+        client: Client,
+        scopes: Iterable[str],
+        user: User | None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """What the object store's policies are written in, and the audience it insists on."""
+        access_token.setdefault("aud", client.id)
+        if user is not None:
+            claims = self.get_claims("userinfo", user, client, scopes)
+            for name in ("preferred_username", "groups"):
+                if name in claims:
+                    access_token[name] = claims[name]
+
+    def populate_server_metadata(self, data: dict[str, str | list[str]]) -> None:
+        """Describe what is on offer, which is less than the library could do."""
+        del data["device_authorization_endpoint"]
+        data["scopes_supported"] = list(self.scope_display)
+        data["claims_supported"] = [
+            *("sub", "name", "given_name", "family_name", "preferred_username"),
+            *("email", "email_verified", "groups"),
+        ]
+        data["grant_types_supported"] = ["authorization_code", "refresh_token"]
+        data["response_types_supported"] = ["code"]

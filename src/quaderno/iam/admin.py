@@ -1,0 +1,71 @@
+"""Accounts and groups in the administration site, under the same rules as everywhere."""
+
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+
+from quaderno.iam import accounts
+from quaderno.iam.models import User, validate_group_name
+
+admin.site.unregister(EmailAddress)
+admin.site.unregister(Group)
+
+
+class UserForm(UserChangeForm):  # type: ignore[type-arg]
+    """A change of an account; its address must be nobody else's."""
+
+    def clean_email(self) -> str:
+        """Refuse the address of another account, since people log in with it."""
+        email = str(self.cleaned_data["email"]).lower()
+        if EmailAddress.objects.filter(email=email).exclude(user=self.instance).exists():
+            raise ValidationError("This address belongs to another account.")
+        return email
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
+    """People are disabled, never deleted or renamed.
+
+    A name that is free again would give its next owner the former owner's bucket.
+    """
+
+    form = UserForm
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
+        """The name is chosen once."""
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return (*fields, "username") if obj else fields
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Nobody deletes accounts."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Keep the address that people log in with the same as the account's."""
+        super().save_model(request, obj, form, change)
+        if obj.email:
+            accounts.set_email(obj, obj.email)
+        else:
+            EmailAddress.objects.filter(user=obj).delete()
+
+
+class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A group, with a hierarchical name."""
+
+    name = forms.CharField(max_length=150, validators=[validate_group_name])
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin):
+    """Groups are for relying parties: what they may do is decided there."""
+
+    form = GroupForm
+    fields = ("name",)

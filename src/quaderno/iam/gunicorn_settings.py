@@ -1,0 +1,15 @@
+"""How gunicorn serves the identity provider; the address is on its command line.
+
+One process, because the cache in its memory holds authorization codes and rate limits.
+"""
+
+wsgi_app = "quaderno.iam.wsgi:application"
+workers = 1
+worker_class = "gthread"
+threads = 8
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn makes a private, unlinked file there
+control_socket_disable = True
+accesslog = None  # request lines carry authorization codes
+secure_scheme_headers: dict[str, str] = {}  # middleware.public_address knows the scheme
+keepalive = 120  # seconds; longer than Traefik keeps idle connections (90), so it closes first
+graceful_timeout = 10  # seconds

@@ -1,0 +1,52 @@
+"""Our own pages; logging in and OpenID Connect are django-allauth's."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from quaderno.iam.models import User
+
+
+@login_required
+def account(request: HttpRequest) -> HttpResponse:
+    """What is known about the person who is logged in."""
+    return render(request, "iam/account.html")
+
+
+def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    """Answer 200 when accounts can be read, else 503."""
+    try:
+        User.objects.exists()
+    except DatabaseError as error:
+        return HttpResponse(f"The database fails: {error}\n", "text/plain", status=503)
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+def service(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001
+    """Template variables of every page: the service's name, its address, whom to ask."""
+    config = settings.QUADERNO
+    return {"service": {"name": config.name, "url": config.public_url, "contact": config.contact}}
+
+
+def not_found(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    """Keeps a page of a library closed."""
+    raise Http404
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
+    """A form that did not come from the page it belongs to, or came too late."""
+    return render(request, "403_csrf.html", status=403)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    """A request that no page of ours makes."""
+    return render(request, "400.html", status=400)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A bug, or a database that fails."""
+    return render(request, "500.html", status=500)
