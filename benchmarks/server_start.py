@@ -23,11 +23,8 @@ def run() -> Iterator[str]:
     """The lines of the report."""
     with running_service() as service:
         servers = service.config.servers
-        image, cpu, memory = (
-            servers.images[0].reference,
-            servers.cpu.default,
-            servers.memory.default,
-        )
+        image = servers.images[0].reference
+        peer = stock_hub.running(image, servers.cpu.default, servers.memory.default)
         http_person.log_in(service, USER).close()
         scopes = [argument for scope in _SCOPES for argument in ("--scope", scope)]
         token = service.quaderno("token", "create", "bench", *scopes).stdout.strip()
