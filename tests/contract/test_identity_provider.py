@@ -408,6 +408,26 @@ def test_cancel_tells_the_hub(browser: Browser, request_: Request) -> None:
     assert (refused["error"], refused["state"]) == ("access_denied", request_.state)
 
 
+def test_a_client_may_ask_for_the_password_again(browser: Browser, request_: Request) -> None:
+    consent_page(browser, request_.url())
+    page = browser.visit(request_.url(prompt="login"))
+    assert "Confirm that it is you" in page.text
+    assert "Authorize Quaderno" in browser.submit(page, password=PASSWORD).text
+
+
+def test_the_hub_may_log_people_out(
+    provider: Provider, browser: Browser, request_: Request
+) -> None:
+    consent_page(browser, request_.url())
+    hub = f"{provider.config.public_url}/hub/login"
+    wish = {"client_id": provider.config.oidc.client_id, "post_logout_redirect_uri": hub}
+    endpoint = provider.metadata["end_session_endpoint"]
+    page = browser.visit(str(httpx.URL(endpoint, params=wish)))
+    assert "Log out here too?" in page.text
+    assert browser.submit(page, action="logout").headers["location"] == hub
+    assert "Log in" in browser.visit(f"{browser.origin}/").text
+
+
 def test_consent_needs_the_form_of_our_page(browser: Browser, request_: Request) -> None:
     page = consent_page(browser, request_.url())
     browser.origin = "http://127.0.0.1:1"

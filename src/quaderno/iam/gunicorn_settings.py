@@ -10,6 +10,6 @@ threads = 8
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn makes a private, unlinked file there
 control_socket_disable = True
 accesslog = None  # request lines carry authorization codes
-secure_scheme_headers: dict[str, str] = {}  # middleware.public_address knows the scheme
+forwarded_allow_ips = "192.0.2.0"  # nobody's: middleware.public_address knows the address
 keepalive = 120  # seconds; longer than Traefik keeps idle connections (90), so it closes first
 graceful_timeout = 10  # seconds

@@ -1,5 +1,6 @@
 """Our own pages; logging in and OpenID Connect are django-allauth's."""
 
+import logging
 from typing import Any
 
 from django.conf import settings
@@ -9,6 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from quaderno.iam.models import User
+
+log = logging.getLogger(__name__)
 
 
 @login_required
@@ -21,8 +24,9 @@ def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
     """Answer 200 when accounts can be read, else 503."""
     try:
         User.objects.exists()
-    except DatabaseError as error:
-        return HttpResponse(f"The database fails: {error}\n", "text/plain", status=503)
+    except DatabaseError:
+        log.exception("The database fails")
+        return HttpResponse("The database fails\n", content_type="text/plain", status=503)
     return HttpResponse("ok\n", content_type="text/plain")
 
 

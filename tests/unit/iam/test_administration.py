@@ -1,0 +1,91 @@
+"""The administration site: who gets in, and that it bends no rule."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .conftest import PASSWORD
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from quaderno.iam.models import User
+
+USERS = "/identity/admin/iam/user/"
+GROUPS = "/identity/admin/auth/group/"
+
+
+@pytest.fixture
+def ada() -> "User":
+    from quaderno.iam import accounts
+
+    return accounts.create_user("ada", PASSWORD, email="ada@example.org", admin=True)
+
+
+@pytest.fixture
+def admin(ada: "User") -> "Client":
+    from django.test import Client
+
+    client = Client(headers={"Host": "127.0.0.1:8001"})
+    client.force_login(ada)
+    return client
+
+
+def change(admin: "Client", user: "User", **fields: str) -> Any:
+    form = {"email": user.email, "is_active": "on"}
+    form |= {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    return admin.post(f"{USERS}{user.pk}/change/", form | fields)
+
+
+def test_only_superusers_get_in_and_only_through_our_login(admin: "Client", ada: "User") -> None:
+    assert admin.get(USERS).status_code == 200
+    ada.is_superuser = False
+    ada.save()
+    assert admin.get("/identity/admin/login/").status_code == 403
+    admin.logout()
+    for path in ("/identity/admin/", "/identity/admin/login/"):
+        page = admin.post(path, {"username": "ada", "password": PASSWORD}, follow=True)
+        assert page.redirect_chain[-1][0].startswith("/identity/login/?next=/identity/admin/")
+
+
+@pytest.mark.parametrize(("name", "kept"), [("grace", True), ("Grace", False), ("local", False)])
+def test_names_follow_the_rule(admin: "Client", name: str, kept: bool) -> None:
+    from quaderno.iam.models import User
+
+    form = {"username": name, "usable_password": "true"}
+    form |= {"password1": "brass lantern 9", "password2": "brass lantern 9"}
+    answer = admin.post(f"{USERS}add/", form)
+    assert (answer.status_code == 302) is kept
+    assert User.objects.filter(username=name).exists() is kept
+
+
+def test_accounts_are_neither_renamed_nor_deleted(admin: "Client", ada: "User") -> None:
+    assert change(admin, ada, username="eve", is_superuser="on").status_code == 302
+    ada.refresh_from_db()
+    assert ada.username == "ada"
+    assert admin.post(f"{USERS}{ada.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert "delete_selected" not in admin.get(USERS).content.decode()
+
+
+def test_the_password_is_not_a_field(admin: "Client", ada: "User") -> None:
+    assert ada.password not in admin.get(f"{USERS}{ada.pk}/change/").content.decode()
+
+
+def test_an_address_is_for_logging_in_and_is_nobody_elses(admin: "Client") -> None:
+    from quaderno.iam import accounts
+
+    grace = accounts.create_user("grace", PASSWORD, email="grace@example.org")
+    page = change(admin, grace, email="ADA@example.org").content.decode()
+    assert "This address belongs to another account." in page
+    assert change(admin, grace, email="G.Hopper@example.org").status_code == 302
+    admin.logout()
+    form = {"login": "g.hopper@example.org", "password": PASSWORD}
+    assert admin.post("/identity/login/", form).status_code == 302
+
+
+@pytest.mark.parametrize(("name", "kept"), [("/dev/ml", True), ("dev", False), ("/Dev", False)])
+def test_groups_follow_the_rule(admin: "Client", name: str, kept: bool) -> None:
+    from django.contrib.auth.models import Group
+
+    assert (admin.post(f"{GROUPS}add/", {"name": name}).status_code == 302) is kept
+    assert Group.objects.filter(name=name).exists() is kept
