@@ -1,99 +1,28 @@
 """The embedded identity provider, as the hub and a browser meet it: OpenID Connect over HTTP."""
 
-import base64
-import hashlib
 import os
-import re
-import secrets
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import jwt
 import pytest
 
 from quaderno import config as configuration
-from quaderno.config import Config
 from quaderno.iam import component
-
-PASSWORD = "a quiet staircase 7"
-SCOPES = "openid profile email groups offline_access"
-
-
-@dataclass
-class Provider:
-    """A running identity provider."""
-
-    config: Config
-    environment: dict[str, str]
-    metadata: dict[str, Any]
-
-    def manage(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a management command as the supervising side does."""
-        return subprocess.run(
-            [sys.executable, "-m", "quaderno.iam.manage", *arguments],
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def token(self, **form: str) -> httpx.Response:
-        """A request of the hub to the token endpoint."""
-        secret = self.config.oidc.client_secret.get_secret_value()
-        return httpx.post(
-            self.metadata["token_endpoint"], data=form, auth=(self.config.oidc.client_id, secret)
-        )
-
-    def claims(self, token: str) -> dict[str, Any]:
-        """Verify `token` as a relying party does, and return its claims."""
-        key = jwt.PyJWKClient(self.metadata["jwks_uri"]).get_signing_key_from_jwt(token)
-        return jwt.decode(
-            token,
-            key,
-            algorithms=["RS256"],
-            audience=self.config.oidc.client_id,
-            issuer=self.config.issuer,
-            options={"require": ["exp", "iat", "sub", "jti"]},
-        )
-
-
-def free_block(size: int) -> int:
-    """The first of `size` consecutive ports on which nothing listens."""
-    while True:
-        first = secrets.randbelow(20_000) + 20_000
-        sockets = [socket.socket() for _ in range(size)]
-        try:
-            for port, listener in enumerate(sockets, first):
-                listener.bind(("127.0.0.1", port))
-            return first
-        except OSError:
-            continue
-        finally:
-            for listener in sockets:
-                listener.close()
-
-
-def wait_until_healthy(config: Config, process: subprocess.Popen[bytes]) -> None:
-    """Return when the server answers; fail when it ends or takes more than 30 seconds."""
-    deadline = time.monotonic() + 30
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(component.health_url(config)).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    pytest.fail("the identity provider did not start")
+from tests.contract.identity_fixtures import (
+    PASSWORD,
+    SCOPES,
+    Browser,
+    Provider,
+    Request,
+    answer,
+    consent_page,
+    free_block,
+    wait_until_healthy,
+)
 
 
 @pytest.fixture(scope="module")
@@ -136,98 +65,6 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
             process.terminate()
 
 
-class Browser(httpx.Client):
-    """Keeps cookies, follows redirects within the provider and fills in forms."""
-
-    def __init__(self, provider: Provider) -> None:
-        super().__init__(follow_redirects=False)
-        self.origin = provider.config.iam_url
-
-    def visit(self, url: str) -> httpx.Response:
-        """The page at `url`, after redirects that stay here."""
-        response = self.get(url)
-        while response.is_redirect and self._ours(response.headers["location"]):
-            response = self.get(str(response.url.join(response.headers["location"])))
-        return response
-
-    def submit(self, page: httpx.Response, **fields: str) -> httpx.Response:
-        """Send the form of `page` with `fields` filled in."""
-        action = re.search(r'<form method="post" action="([^"]*)"', page.text)
-        assert action, page.text
-        inputs = re.findall(
-            r'<input type="hidden" name="([^"]+)"(?:\s+value="([^"]*)")?', page.text
-        )
-        data: dict[str, list[str]] = {}
-        for name, value in inputs:
-            data.setdefault(name, []).append(unescape(value))
-        answer = self.post(
-            str(page.url.join(unescape(action[1]))),
-            data={**data, **fields},
-            headers={"Origin": self.origin},
-        )
-        if answer.is_redirect and self._ours(answer.headers["location"]):
-            return self.visit(str(answer.url.join(answer.headers["location"])))
-        return answer
-
-    def _ours(self, location: str) -> bool:
-        return location.startswith(("/", self.origin))
-
-
-@dataclass
-class Request:
-    """An authorization request of the hub (RFC 6749, section 4.1.1; PKCE: RFC 7636)."""
-
-    provider: Provider
-    verifier: str
-    state: str
-    nonce: str
-
-    @classmethod
-    def new(cls, provider: Provider) -> "Request":
-        return cls(provider, *(secrets.token_urlsafe(48) for _ in range(3)))
-
-    @property
-    def redirect_uri(self) -> str:
-        return f"{self.provider.config.public_url}/hub/oauth_callback"
-
-    def url(self, **changes: str) -> str:
-        digest = hashlib.sha256(self.verifier.encode()).digest()
-        parameters = {
-            "response_type": "code",
-            "client_id": self.provider.config.oidc.client_id,
-            "redirect_uri": self.redirect_uri,
-            "scope": SCOPES,
-            "state": self.state,
-            "nonce": self.nonce,
-            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
-            "code_challenge_method": "S256",
-        }
-        endpoint = self.provider.metadata["authorization_endpoint"]
-        return str(httpx.URL(endpoint, params=parameters | changes))
-
-    def exchange(self, code: str, **changes: str) -> httpx.Response:
-        form = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": self.redirect_uri,
-            "code_verifier": self.verifier,
-        }
-        return self.provider.token(**form | changes)
-
-
-def consent_page(browser: Browser, url: str, login: str = "ada") -> httpx.Response:
-    """Log in on the way to the consent page."""
-    page = browser.visit(url)
-    return browser.submit(page, login=login, password=PASSWORD)
-
-
-def answer(response: httpx.Response) -> dict[str, str]:
-    """The parameters that a redirect carries back to the hub."""
-    assert response.status_code == 302, response.text
-    query = urlsplit(response.headers["location"]).query
-    return {name: values[0] for name, values in parse_qs(query).items()}
-
-
 @pytest.fixture
 def browser(provider: Provider) -> Iterator[Browser]:
     with Browser(provider) as browser:
@@ -268,7 +105,7 @@ def test_discovery_names_the_issuer_and_endpoints_below_it(provider: Provider) -
 def test_consent_says_who_asks_for_what(browser: Browser, request_: Request) -> None:
     page = consent_page(browser, request_.url())
     assert "Authorize Quaderno" in page.text
-    assert "See which groups you belong to" in page.text
+    assert "See your groups" in page.text
     # Chromium holds the redirect that answers the form against this policy.
     origin = request_.provider.config.public_url
     assert f"form-action 'self' {origin}" in page.headers["content-security-policy"]

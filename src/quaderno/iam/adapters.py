@@ -48,9 +48,9 @@ class OidcAdapter(DefaultOIDCAdapter):
 
     scope_display: ClassVar = {
         "openid": "Know that it is you who logs in",
-        "profile": "See your username and your name",
+        "profile": "See your username and name",
         "email": "See your e-mail address",
-        "groups": "See which groups you belong to",
+        "groups": "See your groups",
         "offline_access": "Stay connected for up to 30 days, so that your notebooks reach your "
         "storage while you are away",
     }
