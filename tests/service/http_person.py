@@ -7,38 +7,40 @@ import httpx
 
 from tests.service.running import PASSWORDS, Service
 
+Fields = dict[str, list[str]]
+
 
 class Forms(HTMLParser):
-    """The forms of a page: action, method, and their fields with values."""
+    """The forms of a page: where each goes, and its fields with their values."""
 
     def __init__(self, page: httpx.Response) -> None:
         super().__init__()
-        self.forms: list[dict[str, str]] = []
-        self.actions: list[str] = []
+        self.forms: list[tuple[str, Fields]] = []
         self._url = str(page.url)
         self.feed(page.text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {key: value or "" for key, value in attrs}
+        name = attributes.get("name")
         if tag == "form":
-            self.forms.append({})
-            self.actions.append(urljoin(self._url, attributes.get("action", "")))
-        elif tag in ("input", "button") and self.forms and attributes.get("name"):
-            self.forms[-1][attributes["name"]] = attributes.get("value", "")
+            self.forms.append((urljoin(self._url, attributes.get("action", "")), {}))
+        elif tag == "input" and self.forms and name:
+            self.forms[-1][1].setdefault(name, []).append(attributes.get("value", ""))
 
-    def having(self, field: str) -> tuple[str, dict[str, str]]:
-        """The action and fields of the form that has `field`."""
-        for action, form in zip(self.actions, self.forms, strict=True):
-            if field in form:
-                return action, form
+    def having(self, field: str) -> tuple[str, Fields]:
+        """The target and fields of the form that has `field`."""
+        for target, fields in self.forms:
+            if field in fields:
+                return target, fields
         raise AssertionError(f"no form with {field!r} at {self._url}")
 
 
 def submit(client: httpx.Client, page: httpx.Response, field: str, **values: str) -> httpx.Response:
-    """Submit the form that has `field`, with `values`, and follow where it leads."""
-    action, form = Forms(page).having(field)
-    origin = {"Origin": str(httpx.URL(action).copy_with(path="/")).rstrip("/"), "Referer": action}
-    return client.post(action, data=form | values, headers=origin)
+    """Submit the form that has `field`, with `values`, as a browser on `page` would."""
+    target, fields = Forms(page).having(field)
+    origin = f"{page.url.scheme}://{page.url.netloc.decode()}"
+    headers = {"Origin": origin, "Referer": str(page.url)}
+    return client.post(target, data={**fields, **values}, headers=headers)
 
 
 def log_in(service: Service, username: str, password: str | None = None) -> httpx.Client:

@@ -135,7 +135,7 @@ def running_service() -> Iterator[Service]:
     finally:
         service.quaderno("down")
         engine = docker.from_env()
-        label = {"label": f"quaderno.instance={service.config.instance}"}
+        label: dict[str, str | list[str] | bool] = {"label": f"quaderno.instance={service.config.instance}"}
         assert engine.containers.list(filters=label) == []
         for network in engine.networks.list(filters=label):
             network.remove()
@@ -168,16 +168,20 @@ class Hub:
         assert answer.status_code in (201, 202), answer.text
         wait_for(lambda: self.ready(username), 60, f"{username}'s server")
 
+    def _servers(self, username: str) -> dict[str, Any]:
+        servers: dict[str, Any] = self.request("GET", f"/users/{username}").json()["servers"]
+        return servers
+
     def ready(self, username: str) -> bool:
-        server = self.request("GET", f"/users/{username}").json()["servers"].get("", {})
-        return bool(server.get("ready"))
+        """Whether a user's default server answers."""
+        return bool(self._servers(username).get("", {}).get("ready"))
+
+    def running(self, username: str) -> bool:
+        """Whether a user has a default server, in whatever state."""
+        return "" in self._servers(username)
 
     def stop(self, username: str) -> None:
         """Stop a user's server and wait until it is gone."""
         answer = self.request("DELETE", f"/users/{username}/server")
         assert answer.status_code in (202, 204), answer.text
-
-        def gone() -> bool:
-            return "" not in self.request("GET", f"/users/{username}").json()["servers"]
-
-        wait_for(gone, 60, f"the stop of {username}'s server")
+        wait_for(lambda: not self.running(username), 60, f"the stop of {username}'s server")

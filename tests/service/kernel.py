@@ -1,0 +1,87 @@
+"""A kernel of a running server, over the same websocket that JupyterLab holds."""
+
+import json
+import uuid
+from types import TracebackType
+from typing import Any, Self
+
+from websockets.sync.client import ClientConnection, connect
+
+from tests.service import http_person
+from tests.service.running import Service
+
+
+class Kernel:
+    """Starts a kernel in a person's server and keeps one websocket to it."""
+
+    def __init__(self, service: Service, username: str) -> None:
+        self._client = http_person.log_in(service, username)
+        self._base = f"{service.config.public_url}/user/{username}/"
+        # Visiting the server logs the browser in there.
+        self._client.get(f"{self._base}lab")
+        answer = self._client.post(f"{self._base}api/kernels", headers=self._headers())
+        assert answer.status_code == 201, answer.text
+        self._id = answer.json()["id"]
+        self._session = uuid.uuid4().hex
+        self._socket: ClientConnection | None = None
+
+    def __enter__(self) -> Self:
+        self.reconnect()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._client.close()
+
+    def _headers(self) -> dict[str, str]:
+        tokens = [c for c in self._client.cookies.jar if c.name == "_xsrf"]
+        own = [c.value for c in tokens if c.path and c.path.startswith("/user/")]
+        cookies = "; ".join(f"{c.name}={c.value}" for c in self._client.cookies.jar)
+        return {"X-XSRFToken": (own or [""])[0] or "", "Referer": self._base, "Cookie": cookies}
+
+    def reconnect(self) -> None:
+        """Open the websocket, again where the edge was lost."""
+        url = f"{self._base}api/kernels/{self._id}/channels?session_id={self._session}"
+        headers = {"Cookie": self._headers()["Cookie"]}
+        self._socket = connect(url.replace("http", "ws", 1), additional_headers=headers)
+
+    def run(self, code: str) -> str:
+        """Run `code` and return what it printed; fails the test on an error or silence."""
+        assert self._socket is not None
+        message = _execute_request(code, self._session)
+        self._socket.send(json.dumps(message))
+        printed = ""
+        while True:
+            reply = json.loads(self._socket.recv(timeout=30))
+            if reply["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+                continue
+            kind, content = reply["header"]["msg_type"], reply["content"]
+            if kind == "stream":
+                printed += content["text"]
+            assert kind != "error", content
+            if kind == "status" and content["execution_state"] == "idle":
+                return printed
+
+
+def _execute_request(code: str, session: str) -> dict[str, Any]:
+    """Jupyter's messaging protocol, version 5.3, `execute_request`."""
+    return {
+        "channel": "shell",
+        "header": {
+            "msg_id": uuid.uuid4().hex,
+            "session": session,
+            "username": "",
+            "date": "",
+            "msg_type": "execute_request",
+            "version": "5.3",
+        },
+        "parent_header": {},
+        "metadata": {},
+        "content": {"code": code, "silent": False, "store_history": False, "stop_on_error": True},
+    }

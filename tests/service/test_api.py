@@ -1,0 +1,68 @@
+"""The REST API: options, and who may do what."""
+
+from typing import Any
+
+import pytest
+
+from tests.service import http_person
+from tests.service.running import Hub, Service
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known_to_the_hub(service: Service) -> None:
+    http_person.log_in(service, "ada").close()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"gpu": 1}, "Unknown server option “gpu”: the options are image, cpu and memory."),
+        ({"cpu": 1000}, "cpu must be a number from 0.5 to"),
+        ({"memory": "64T"}, "memory must be an amount from"),
+        ({"image": "--privileged"}, "“--privileged” is not an image"),
+        ({"image": "$(reboot)"}, "“$(reboot)” is not an image"),
+    ],
+)
+def test_options_that_are_not_offered_are_refused(
+    service: Service, hub: Hub, options: dict[str, Any], sentence: str
+) -> None:
+    if hub.running("ada"):
+        hub.stop("ada")
+    answer = hub.request("POST", "/users/ada/server", json=options)
+    assert answer.status_code == 400
+    assert sentence in answer.json()["message"]
+    assert not hub.running("ada")
+
+
+def test_the_form_is_trusted_no_more_than_the_api(service: Service, hub: Hub) -> None:
+    if hub.running("ada"):
+        hub.stop("ada")
+    with http_person.log_in(service, "ada") as client:
+        page = client.get(f"{service.config.public_url}/hub/spawn")
+        refused = http_person.submit(client, page, "own_image", cpu="1000", memory="1G")
+    assert refused.status_code == 400
+    assert "cpu must be a number" in refused.text
+    assert "Server options" in refused.text
+
+
+def test_an_image_that_does_not_exist_is_named(service: Service, hub: Hub) -> None:
+    if hub.running("ada"):
+        hub.stop("ada")
+    answer = hub.request("POST", "/users/ada/server", json={"image": "localhost:9/nothing/here:1"})
+    assert answer.status_code >= 400
+    assert "localhost:9/nothing/here:1" in answer.json()["message"]
+
+
+def test_a_token_does_what_its_scopes_say(service: Service) -> None:
+    token = service.quaderno("token", "create", "reader", "--scope", "list:users").stdout.strip()
+    reader = Hub(service, token)
+    assert reader.request("GET", "/users").status_code == 200
+    assert reader.request("POST", "/users/ada/server", json={}).status_code in (403, 404)
+    assert reader.request("GET", "/quaderno/users/ada/s3-keys").status_code == 403
+
+
+def test_a_scope_that_does_not_exist_is_refused(service: Service) -> None:
+    result = service.quaderno("token", "create", "odd", "--scope", "rule:the-world", check=False)
+    assert result.returncode == 1
+    assert "'rule:the-world' is not a JupyterHub scope" in result.stderr
+    assert "Traceback" not in result.stderr

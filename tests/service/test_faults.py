@@ -1,0 +1,116 @@
+"""Components killed, stores stopped: what people notice, which should be next to nothing."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from quaderno import supervisor
+from tests.service import http_person
+from tests.service.kernel import Kernel
+from tests.service.running import Hub, Service, wait_for
+from tests.service.s3 import object_store
+
+
+@pytest.fixture(scope="module", autouse=True)
+def adas_server(service: Service, hub: Hub) -> Iterator[None]:
+    http_person.log_in(service, "ada").close()
+    if not hub.running("ada"):
+        hub.start("ada")
+    yield
+    if hub.running("ada"):
+        hub.stop("ada")
+
+
+@pytest.mark.parametrize("component", ["hub", "iam", "store", "agent", "edge"])
+def test_a_killed_component_comes_back_and_work_goes_on(
+    service: Service, hub: Hub, component: str
+) -> None:
+    container = service.container("ada").id
+    before = service.status()[component].pid
+    assert before is not None
+    with Kernel(service, "ada") as kernel:
+        kernel.run("x = 41")
+        file = f"/workarea/cloud_storage/ada/{component}.txt"
+        kernel.run(f"open({file!r}, 'w').write('acknowledged')")
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: service.status()[component].pid not in (None, before), 10, "a new process")
+        wait_for(service.all_running, 30, "health")
+        if component == "edge":
+            kernel.reconnect()
+        assert kernel.run("print(x + 1)") == "42\n"
+    store = object_store(service, "ada")
+    wait_for(lambda: store.read("ada", f"{component}.txt") == b"acknowledged", 15, "the upload")
+    assert service.container("ada").id == container
+    assert hub.ready("ada")
+
+
+def test_rclone_killed_under_a_running_server(service: Service) -> None:
+    write = "open('/workarea/cloud_storage/ada/before.txt', 'w').write('before')"
+    service.inside("ada", write)
+    store = object_store(service, "ada")
+    wait_for(lambda: store.read("ada", "before.txt"), 5, "the upload")
+    for pid in _rclones(service):
+        os.kill(pid, signal.SIGKILL)
+    read = "print(open('/workarea/cloud_storage/ada/before.txt').read())"
+    wait_for(lambda: service.inside("ada", read, check=False) == (0, "before"), 10, "the mount")
+
+
+def _rclones(service: Service) -> list[int]:
+    mine = str(service.config.dir)
+    found = [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if "rcd" in (words := process.info["cmdline"] or []) and mine in " ".join(words)
+    ]
+    assert found
+    return found
+
+
+def test_a_server_starts_without_the_store_and_gets_it_later(service: Service, hub: Hub) -> None:
+    hub.stop("ada")
+    supervisor.stop_component(service.config, "store")
+    try:
+        hub.start("ada")
+        listing = "import os; print(sorted(os.listdir('/workarea/cloud_storage')))"
+        assert "STORAGE_UNAVAILABLE.txt" in service.inside("ada", listing)[1]
+        attempt = (
+            "try: open('/workarea/cloud_storage/ada/lost.txt', 'w')\n"
+            "except OSError as error: print(type(error).__name__)\n"
+        )
+        assert service.inside("ada", attempt)[1] in ("PermissionError", "OSError")
+    finally:
+        supervisor.restart_component(service.config, "store")
+    wait_for(service.all_running, 60, "the store")
+    read = "print(open('/workarea/cloud_storage/ada/before.txt').read())"
+    wait_for(lambda: service.inside("ada", read, check=False) == (0, "before"), 30, "the files")
+    assert "STORAGE_UNAVAILABLE.txt" not in service.inside("ada", listing)[1]
+
+
+def test_up_again_changes_nothing(service: Service) -> None:
+    pids = {name: component.pid for name, component in service.status().items()}
+    said = service.quaderno("up", "--detach").stdout
+    assert "already" in said
+    assert {name: component.pid for name, component in service.status().items()} == pids
+
+
+def test_down_and_up_finds_everything(service: Service, hub: Hub) -> None:
+    service.inside("ada", "open('/workarea/cloud_storage/ada/last.txt', 'w').write('last')")
+    service.inside("ada", "open('/workarea/local/last.txt', 'w').write('last')")
+    service.quaderno("down")
+    answer = service.quaderno("status", "--json", check=False)
+    assert answer.returncode == 1
+    assert {entry["state"] for entry in json.loads(answer.stdout)["components"]} == {"stopped"}
+    assert f"{service.config.mounts}/ada/ada" not in Path("/proc/self/mountinfo").read_text()
+    service.quaderno("up", "--detach")
+    if hub.running("ada"):
+        hub.stop("ada")
+    hub.start("ada")
+    read = "print([open(f'/workarea/{p}/last.txt').read() for p in ('cloud_storage/ada', 'local')])"
+    wait_for(
+        lambda: service.inside("ada", read, check=False)[1] == "['last', 'last']", 10, "the files"
+    )

@@ -1,0 +1,116 @@
+"""From the endpoint to a notebook whose directory is a bucket, in a real browser."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.service import people
+from tests.service.running import Service, wait_for
+from tests.service.s3 import object_store
+
+Person = Callable[[], BrowserContext]
+Screenshot = Callable[..., None]
+
+
+def test_a_person_gets_from_the_endpoint_to_a_notebook(
+    service: Service, person: Person, screenshot: Screenshot
+) -> None:
+    page = person().new_page()
+    page.goto(service.config.public_url)
+    expect(page.get_by_label("Password")).to_be_visible()
+    screenshot(page, "log-in")
+
+    people.log_in(page, service, "ada")
+    expect(page.get_by_role("button", name="Authorize")).to_be_visible()
+    expect(page.locator("main")).to_contain_text(service.config.name)
+    screenshot(page, "authorize")
+    people.authorize(page)
+
+    expect(page.get_by_role("heading", name="Server options")).to_be_visible()
+    expect(page.get_by_label("Image", exact=True)).to_have_value("base")
+    screenshot(page, "server-options")
+    page.get_by_label("CPUs").select_option("0.5")
+    page.get_by_label("Memory").select_option("1G")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url(f"{service.config.public_url}/user/ada/lab**", timeout=60_000)
+
+    _see_workarea(page)
+    people.run_cell(
+        page,
+        "from pathlib import Path\n"
+        "path = Path('/workarea/cloud_storage/ada/first.txt')\n"
+        "print(path.write_text('written in a notebook'))",
+        "21",
+    )
+    screenshot(page, "notebook", phone=False)
+    store = object_store(service, "ada")
+    wait_for(lambda: store.read("ada", "first.txt") == b"written in a notebook", 5, "the upload")
+    environment = service.container("ada").attrs["Config"]["Env"]
+    assert "CPU_LIMIT=0.5" in environment
+    assert f"MEM_LIMIT={2**30}" in environment
+
+
+def _see_workarea(page: Page) -> None:
+    listing = page.locator(".jp-DirListing-content")
+    for name in ("cloud_storage", "local", "examples"):
+        expect(listing.get_by_text(name, exact=True)).to_be_visible(timeout=30_000)
+
+
+def test_the_second_person_works_beside_the_first(service: Service, person: Person) -> None:
+    page = person().new_page()
+    people.log_in(page, service, "bob")
+    people.authorize(page)
+    people.start_server(page, service, "bob")
+    people.run_cell(
+        page,
+        "import os\nprint(sorted(os.listdir('/workarea/cloud_storage')))",
+        "['bob', 'scratch']",
+    )
+
+
+@pytest.mark.parametrize("username", ["ada", "nobody-here"])
+def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(
+    service: Service, person: Person, username: str
+) -> None:
+    page = person().new_page()
+    people.log_in(page, service, username, "not-the-password")
+    expect(page.get_by_label("Password")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("are not correct")
+    expect(page.locator("main")).to_contain_text(
+        f"Not registered, or forgot your password? Ask {service.config.contact}"
+    )
+
+
+def test_without_consent_nobody_comes_in(service: Service, person: Person) -> None:
+    email, password = "carol@example.org", "a-singular-garden-gnome-77"
+    service.quaderno(
+        "user", "add", "carol", "--email", email, "--password-stdin", text=password + "\n"
+    )
+    page = person().new_page()
+    people.log_in(page, service, email, password)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("main")).to_contain_text("You did not authorize Quaderno")
+
+
+def test_the_pending_page_shows_the_steps_of_a_start(
+    service: Service, person: Person, screenshot: Screenshot
+) -> None:
+    page = person().new_page()
+    people.log_in(page, service, "carol", "a-singular-garden-gnome-77")
+    people.authorize(page)
+    agent = service.status()["agent"].pid
+    assert agent is not None
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(page.get_by_role("heading", name="Your server is starting")).to_be_visible()
+        expect(page.locator("[data-step=image]")).to_have_attribute("data-state", "done")
+        expect(page.locator("[data-step=storage]")).to_have_attribute("data-state", "running")
+        expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+        screenshot(page, "starting")
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    page.wait_for_url(f"{service.config.public_url}/user/carol/lab**", timeout=60_000)
