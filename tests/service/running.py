@@ -135,7 +135,9 @@ def running_service() -> Iterator[Service]:
     finally:
         service.quaderno("down")
         engine = docker.from_env()
-        label: dict[str, str | list[str] | bool] = {"label": f"quaderno.instance={service.config.instance}"}
+        label: dict[str, str | list[str] | bool] = {
+            "label": f"quaderno.instance={service.config.instance}"
+        }
         assert engine.containers.list(filters=label) == []
         for network in engine.networks.list(filters=label):
             network.remove()
