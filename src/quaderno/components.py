@@ -250,8 +250,10 @@ def _give(path: Path, user: int, group: int) -> None:
 def healthy(config: Config, component: Component) -> bool:
     """Whether `component` answers its health check with success, within 2 seconds."""
     url = component.health(config)
-    socket, separator, path = url.removeprefix("unix://").rpartition("/")
-    unix = url.startswith("unix://") and separator
+    socket, _, path = url.removeprefix("unix://").rpartition("/")
+    unix = url.startswith("unix://")
+    if unix and not Path(socket).exists():
+        return False
     transport = httpx.HTTPTransport(uds=socket) if unix else None
     try:
         with httpx.Client(transport=transport, timeout=2, trust_env=False) as client:

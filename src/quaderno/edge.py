@@ -85,7 +85,7 @@ def _entry_points(config: Config) -> dict[str, Any]:
     ports, gateway = config.ports, config.servers.gateway
     public = {name: _entry_point(config.listen, getattr(ports, name)) for name in PUBLIC}
     for name in ("web", "iam"):
-        public[name]["http"] = _public_http(config)
+        public[name]["http"] |= _public_http(config)
     return public | {
         "servers-hub": _entry_point(gateway, ports.servers_hub),
         "servers-s3": _entry_point(gateway, ports.servers_s3),
@@ -94,9 +94,20 @@ def _entry_points(config: Config) -> dict[str, Any]:
 
 
 def _entry_point(host: str, port: int) -> dict[str, Any]:
-    """No limit on how long a request is read: uploads of notebooks take what they take."""
+    """No limit on how long a request is read: uploads of notebooks take what they take.
+
+    Names of files arrive encoded and may hold anything but NUL. Headers spelt `X_Forwarded_For`
+    are dropped: applications could take them for those that we set.
+    """
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return {"address": address, "transport": {"respondingTimeouts": {"readTimeout": 0}}}
+    return {
+        "address": address,
+        "transport": {"respondingTimeouts": {"readTimeout": 0}},
+        "http": {
+            "encodedCharacters": {"allowEncodedNullCharacter": False},
+            "aliasHeadersStrategy": "delete",
+        },
+    }
 
 
 def _public_http(config: Config) -> dict[str, Any]:

@@ -51,10 +51,10 @@ def base_environment(config: Config, source: Mapping[str, str] = os.environ) -> 
         for spelling in (name, name.upper()):
             if spelling in source:
                 environment[spelling] = source[spelling]
-    before = source.get("no_proxy") or source.get("NO_PROXY")
-    own = f"127.0.0.1,localhost,::1,{config.servers.gateway}"
-    exceptions = f"{before},{own}" if before else own
-    return environment | {"no_proxy": exceptions, "NO_PROXY": exceptions}
+    exceptions = (source.get("no_proxy") or source.get("NO_PROXY") or "").split(",")
+    exceptions += ["127.0.0.1", "localhost", "::1", config.servers.gateway]
+    direct = ",".join(dict.fromkeys(filter(None, exceptions)))
+    return environment | {"no_proxy": direct, "NO_PROXY": direct}
 
 
 def environment(config: Config, component: str) -> dict[str, str]:
@@ -133,6 +133,7 @@ def take_lock(config: Config, component: str) -> None:
     deadline = time.monotonic() + LOCK_DEADLINE
     while not _try_lock(descriptor):
         if time.monotonic() > deadline:
+            os.close(descriptor)
             pids = ", ".join(map(str, holders(path)))
             raise ComponentError(f"{component} runs already (process {pids})", "quaderno status")
         time.sleep(0.05)

@@ -19,6 +19,7 @@ from typing import Any
 
 import docker
 import httpx
+import psutil
 from docker.errors import APIError, NotFound
 
 from quaderno import components, host, network, process, supervisor
@@ -30,6 +31,7 @@ from quaderno.images import build
 
 HEALTHY_DEADLINE = 120.0  # seconds for each component; the first start makes keys and databases
 DRAIN_DEADLINE = 600.0  # seconds for uploads to finish in `down`
+DRAIN_STEP = 5.0  # seconds between two lines of progress in it
 SERVER_STOP_SECONDS = 20  # for a server to save its state before it is killed
 
 
@@ -197,14 +199,19 @@ def down(config: Config, progress: Progress) -> bool:
     uploaded stays in the agent's cache and continues at the next start.
     """
     with process.exclusively(config):
+        supervised = supervisor.processes(config)
+        if "edge" in supervised:  # nobody asks the hub for another server from now on
+            supervisor.stop_component(config, "edge")
         servers = _stop_servers(config, progress)
-        if not supervisor.running(config):
+        if not supervised:
             left = [c for c in components.COMPONENTS if _held(config, c)]
             _end_orphans(config, progress)
             return bool(left or servers)
-        _drain(config, progress)
+        if components.healthy(config, components.named("agent")):
+            _drain(config, progress)
         progress("Stopping the components")
         _stop_supervisor(config)
+        _stop_servers(config, progress)  # one that was starting all the while
     return True
 
 
@@ -213,9 +220,7 @@ def _held(config: Config, component: Component) -> bool:
 
 
 def _stop_servers(config: Config, progress: Progress) -> int:
-    """End the containers of people's servers, all at once; the hub first, lest it start more."""
-    if "hub" in supervisor.processes(config):
-        supervisor.stop_component(config, "hub")
+    """End the containers of people's servers, all at once; returns how many there were."""
     if not host.engine_answers():
         return 0
     with host.engine(timeout=SERVER_STOP_SECONDS + 40) as client:
@@ -240,39 +245,46 @@ def _stop_container(client: docker.APIClient, identifier: str) -> None:
 
 
 def _drain(config: Config, progress: Progress) -> None:
-    """Wait for uploads; says what is pending when the deadline passes, and goes on."""
+    """Wait for uploads, saying who has how many left; after the deadline goes on without."""
     transport = httpx.HTTPTransport(uds=str(config.agent_socket))
-    url = "http://agent/drain"
-    progress(f"Finishing uploads (at most {DRAIN_DEADLINE:.0f} s)")
-    try:
-        with httpx.Client(transport=transport, timeout=DRAIN_DEADLINE + 10) as client:
-            answer = client.post(url, json={"deadline": DRAIN_DEADLINE})
-        pending = answer.json() if answer.is_success else {"error": answer.text[:200]}
-    except (httpx.HTTPError, ValueError) as error:
-        pending = {"error": f"the agent does not answer ({error})"}
-    for line in _pending_lines(pending):
-        progress(line)
+    deadline = time.monotonic() + DRAIN_DEADLINE
+    step = 0.0
+    with httpx.Client(transport=transport, timeout=DRAIN_STEP + 20, trust_env=False) as client:
+        while True:
+            try:
+                answer = client.post("http://agent/drain", json={"deadline": step})
+                pending = answer.raise_for_status().json()["pending"]
+            except httpx.HTTPError as error:
+                progress(f"The agent does not answer ({error}); uploads continue at the next start")
+                return
+            if not pending or time.monotonic() > deadline:
+                break
+            progress("Finishing uploads: " + _pending_text(pending))
+            step = DRAIN_STEP
+    if pending:
+        progress("Not uploaded, continues at the next start: " + _pending_text(pending))
 
 
-def _pending_lines(answer: dict[str, Any]) -> list[str]:
-    if "error" in answer:
-        return [f"Uploads continue at the next start: {answer['error']}"]
-    pending = answer.get("pending") or {}
-    return [f"Not yet uploaded, continues at the next start: {name}" for name in pending]
+def _pending_text(pending: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{user['user']} ({user['pending']} files)" for user in pending)
 
 
 def _stop_supervisor(config: Config) -> None:
     """The supervisor and every component have ended; what does not in time is killed."""
     pid = supervisor.daemon_pid(config)
     supervisor.shutdown(config)
-    if not _within(supervisor.STOP_SECONDS + 15, lambda: not _alive(pid)):
+    if pid and not _within(supervisor.STOP_SECONDS + 15, lambda: _ended(pid)):
         raise ComponentError(f"the supervisor (process {pid}) does not end", f"kill -9 {pid}")
     for component in components.COMPONENTS:
         _end(process.lock_path(config, component.name), 5)
 
 
-def _alive(pid: int | None) -> bool:
-    return pid is not None and Path(f"/proc/{pid}").exists()
+def _ended(pid: int) -> bool:
+    """Also when nobody asks for its exit status, as in a container without an init."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 # --- status

@@ -1,0 +1,263 @@
+"""The real supervisor and the real edge on an instance of their own; no container engine needed.
+
+The gateway of the servers' network is another address of the loopback interface here.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from quaderno import components, edge, host, init, process, stack, supervisor
+from quaderno import config as quaderno_config
+from quaderno.config import Config
+from tests.service.running import free_ports, wait_for
+
+EDGE = components.named("edge")
+HUB = components.named("hub")
+
+
+class Upstream(BaseHTTPRequestHandler):
+    """Says which service it is, what was asked, and who it was told is asking."""
+
+    def do_GET(self) -> None:
+        if self.headers.get("Upgrade") == "websocket":
+            self.send_response(101)
+            self.send_header("Upgrade", "websocket")
+            self.send_header("Connection", "Upgrade")
+            self.end_headers()
+            self.wfile.write(self.rfile.readline())
+            self.close_connection = True
+            return
+        port = self.connection.getsockname()[1]
+        body = f"{port} {self.path} {self.headers['X-Forwarded-For']}"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
+        """Quiet."""
+
+
+@contextlib.contextmanager
+def listening(port: int) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", port), Upstream) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def config() -> Iterator[Config]:
+    """Not in pytest's directory: the edge's user must reach it."""
+    directory = Path(tempfile.mkdtemp(prefix="quaderno-test-", dir="/var/lib"))
+    directory.chmod(0o711)
+    init.write(directory, first_port=free_ports())
+    path = directory / "quaderno.yaml"
+    text = path.read_text().replace("servers:\n", "servers:\n  network: 127.213.0.0/20\n")
+    path.write_text(text)
+    yield quaderno_config.load(directory)
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def running(config: Config) -> Iterator[Config]:
+    """The edge alone, with a hub, a store and an identity provider that only say their port."""
+    for user in components.USERS:
+        host.ensure_user(user)
+    supervisor.start(config, ["edge"])
+    try:
+        wait_for(lambda: components.healthy(config, EDGE), 30, "the edge's health")
+        with contextlib.ExitStack() as upstreams:
+            for port in (config.ports.hub, config.ports.iam_app, config.ports.store_s3):
+                upstreams.enter_context(listening(port))
+            yield config
+    finally:
+        stack.down(config, print)
+
+
+def write_hub_routes(config: Config, text: str) -> None:
+    """As the hub does it: with its identity, atomically, readable by the edge's group."""
+    program = (
+        "import os, sys; path = sys.argv[1]; open(path + '.new', 'w').write(sys.argv[2]); "
+        "os.chmod(path + '.new', 0o640); os.replace(path + '.new', path)"
+    )
+    command = [sys.executable, "-c", program, str(config.routes / "hub.yaml"), text]
+    process.call(components.as_component(config, HUB, command), {})
+
+
+HUB_ROUTES = """
+http:
+  routers:
+    hub: {{rule: "PathPrefix(`/`)", service: hub, entryPoints: [web]}}
+  services:
+    hub: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{port}"}}]}}}}
+jupyterhub: {{routes: {{}}}}
+"""
+
+
+@pytest.fixture
+def web(running: Config) -> str:
+    """The public URL, once the hub's routes are in force."""
+    write_hub_routes(running, HUB_ROUTES.format(port=running.ports.hub))
+    wait_for(lambda: httpx.get(running.public_url).is_success, 5, "the hub's route")
+    return running.public_url
+
+
+def edge_pid(config: Config) -> int:
+    return supervisor.processes(config)["edge"].pid
+
+
+def alive(program: psutil.Process) -> bool:
+    return program.is_running() and program.status() != psutil.STATUS_ZOMBIE
+
+
+def test_edge_is_unprivileged(running: Config) -> None:
+    edge_process = psutil.Process(edge_pid(running))
+    assert edge_process.name() == "traefik"
+    assert edge_process.username() == "quaderno-edge"
+    kernel = Path(f"/proc/{edge_process.pid}/status").read_text()
+    assert "NoNewPrivs:\t1" in kernel
+    assert "CapEff:\t0000000000000000" in kernel
+    assert "CapBnd:\t0000000000000000" in kernel
+
+
+def test_environment_of_a_component_holds_no_secret(running: Config) -> None:
+    environment = psutil.Process(edge_pid(running)).environ()
+    allowed = process.environment(running, "edge")
+    assert environment.items() >= allowed.items()
+    assert set(environment) - set(allowed) <= {"SUPERVISOR_ENABLED"}
+
+
+def test_hub_routes_are_in_force_at_once(web: str, running: Config) -> None:
+    assert httpx.get(f"{web}/hub/login").text.startswith(f"{running.ports.hub} /hub/login")
+
+
+def test_hub_cannot_replace_the_fixed_routes(running: Config) -> None:
+    fixed = running.routes / "quaderno.yaml"
+    command = [sys.executable, "-c", "import os, sys; os.unlink(sys.argv[1])", str(fixed)]
+    with pytest.raises(Exception, match="PermissionError"):
+        process.call(components.as_component(running, HUB, command), {})
+
+
+def test_hub_cannot_read_the_private_key(running: Config) -> None:
+    with pytest.raises(Exception, match="Permission denied"):
+        process.call(
+            components.as_component(running, HUB, ["ls", str(running.dir / "edge" / "tls")]),
+            {"PATH": "/usr/bin:/bin"},
+        )
+
+
+def test_names_of_files_pass_unchanged(web: str) -> None:
+    path = "/user/ada/files/100%25%20%23%3F%3B%2F%C3%A4.ipynb"
+    assert f" {path} " in httpx.get(web + path).text
+    assert httpx.get(f"{web}/user/%00").status_code == 400
+
+
+def test_forwarded_headers_of_clients_are_not_trusted(web: str) -> None:
+    text = httpx.get(web, headers={"X-Forwarded-For": "8.8.8.8"}).text
+    assert text.split()[-1] == "127.0.0.1"
+
+
+def test_websockets_pass(web: str) -> None:
+    address = ("127.0.0.1", int(web.rpartition(":")[2]))
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(
+            b"GET /user/ada/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        with connection.makefile("rb") as answers:
+            assert answers.readline().split()[1] == b"101"
+            while answers.readline().strip():
+                pass
+            connection.sendall(b"ping\n")
+            assert answers.readline() == b"ping\n"
+
+
+def test_identity_provider_has_an_origin_of_its_own(running: Config) -> None:
+    assert httpx.get(f"{running.iam_url}/login").text.startswith(str(running.ports.iam_app))
+
+
+def test_servers_reach_the_hub_api_and_nothing_else_of_the_hub(running: Config) -> None:
+    url = f"http://{running.servers.gateway}:{running.ports.servers_hub}"
+    for path in ("/hub/api", "/hub/api/oauth2/token"):
+        assert httpx.get(url + path).text.startswith(f"{running.ports.hub} {path}")
+    for path in ("/", "/hub/login", "/hub/apix", "/hub/api/../login", "/hub/api/%2e%2e/login"):
+        assert httpx.get(url + path).status_code == 404
+
+
+def test_s3_passes_as_it_is(running: Config) -> None:
+    ports = running.ports
+    for address in (("127.0.0.1", ports.s3), (running.servers.gateway, ports.servers_s3)):
+        text = httpx.get(f"http://{address[0]}:{address[1]}/ada//a%2Fb").text
+        assert text == f"{ports.store_s3} /ada//a%2Fb None"
+
+
+def test_api_of_the_edge_needs_its_password(running: Config) -> None:
+    url = f"http://127.0.0.1:{running.ports.edge_api}/api/entrypoints/web"
+    password = running.edge.api_password.get_secret_value()
+    assert httpx.get(url).status_code == 401
+    assert httpx.get(url, auth=(edge.API_USER, "wrong")).status_code == 401
+    assert httpx.get(url, auth=(edge.API_USER, password)).json()["name"] == "web"
+
+
+def test_preparing_again_changes_nothing(running: Config) -> None:
+    fixed = running.routes / "quaderno.yaml"
+    before = fixed.read_text()
+    tls = (running.dir / "edge" / "tls").stat()
+    edge.prepare(running, tls.st_uid, tls.st_gid)
+    assert fixed.read_text() == before
+
+
+def test_killed_component_is_back_at_once(running: Config) -> None:
+    killed = edge_pid(running)
+    wait_for(lambda: psutil.Process(killed).create_time() + 1.5 < __import__("time").time(), 5, "x")
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: edge_pid(running) not in (0, killed), 5, "the restart")
+    wait_for(lambda: components.healthy(running, EDGE), 5, "the edge's health")
+
+
+def test_status_tells_a_healthy_component_from_a_stopped_one(running: Config) -> None:
+    found = {status.name: status for status in stack.status(running)}
+    assert found["edge"].state == "running"
+    assert found["edge"].pid == edge_pid(running)
+    assert (found["hub"].state, found["hub"].pid, found["hub"].since) == ("stopped", None, None)
+
+
+def test_logs_are_not_for_everybody(running: Config) -> None:
+    log = supervisor.log_file(running, "edge")
+    assert log.stat().st_mode & 0o777 == 0o640
+    assert "Traefik version" in log.read_text()
+    assert "Traefik version" in "\n".join(supervisor.last_lines(running, "edge", 1000))
+
+
+def test_orphans_of_a_killed_supervisor_are_seen_and_ended(running: Config) -> None:
+    """The last test: afterwards nothing runs."""
+    orphan = psutil.Process(edge_pid(running))
+    daemon = psutil.Process(supervisor.daemon_pid(running))
+    assert daemon.name() == "supervisord"
+    daemon.kill()
+    wait_for(lambda: not alive(daemon), 5, "the supervisor's end")
+    assert alive(orphan)
+    states = {status.name: status.state for status in stack.status(running)}
+    assert states["edge"] == "orphaned"
+    assert stack.down(running, print)
+    assert not alive(orphan)
+    assert not stack.down(running, print)

@@ -1,0 +1,112 @@
+"""quaderno.yaml: what is refused and how, what each component may read."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from quaderno import config as quaderno_config
+from quaderno.config import Config, Ports, for_component, generate, load, secret_fields
+from quaderno.errors import ConfigError
+
+COMPONENTS = ("edge", "hub", "iam", "store", "agent")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return generate(tmp_path)
+
+
+def written(config: Config, **changes: object) -> Path:
+    data = yaml.safe_load(quaderno_config.dump(config)) | changes
+    (config.dir / "quaderno.yaml").write_text(yaml.safe_dump(data))
+    return config.dir
+
+
+def test_what_is_dumped_loads_as_the_same(config: Config) -> None:
+    assert load(written(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"limts": 1}, "limts: unknown setting"),
+        ({"listn": "::1"}, "listn: unknown setting; did you mean `listen`?"),
+        ({"servers": {"cpus": {}}}, "servers.cpus: unknown setting; did you mean `cpu`?"),
+        ({"servers": {"pids_limit": "many"}}, "servers.pids_limit: Input should be a"),
+        ({"servers": {"network": "10.0.0.0/8"}}, "the network must be between a /16 and a /27"),
+        ({"servers": {"memory": {"default": "2 GB"}}}, "is not an amount of memory"),
+        ({"ports": {"web": 8000, "hub": 8000}}, "`hub` and `web` are both 8000"),
+        ({"public_url": "example.org"}, "expected http(s)://host[:port]"),
+        ({"tls": {"mode": "acme", "email": "a@b"}}, "`acme` needs an https:// `public_url`"),
+        ({"tls": {"mode": "files"}}, "mode `files` needs `certificate` and `key`"),
+        ({"instance": "Q"}, "instance: String should match pattern"),
+    ],
+)  # fmt: skip
+def test_refusals_name_the_key_in_one_line(
+    config: Config, change: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load(written(config, **change))
+    assert complaint in refusal.value.message
+    assert "\n" not in refusal.value.message
+    assert refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [("a: [", "is not valid YAML"), ("- 1", "does not hold settings"), ("", "does not hold")],
+)
+def test_files_that_hold_no_settings(tmp_path: Path, content: str, complaint: str) -> None:
+    (tmp_path / "quaderno.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=complaint):
+        load(tmp_path)
+
+
+def test_missing_file_says_how_to_write_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load(tmp_path)
+    assert "quaderno init" in refusal.value.hint
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_sees_its_own_secrets_only(config: Config, component: str) -> None:
+    """Searched for in the text, so that no other field may repeat a secret either."""
+    text = quaderno_config.dump(for_component(config, component)).replace("\n", "")
+    whole = config.model_dump(mode="json")
+    for path, needed_by in secret_fields():
+        secret = whole[path[0]][path[1]]
+        assert secret
+        first_word = secret.split("\n")[1] if "\n" in secret else secret
+        assert (first_word in text) == (component in needed_by), path
+
+
+def test_secrets_are_not_shown_by_accident(config: Config) -> None:
+    secret = config.hub.cookie_secret.get_secret_value()
+    assert secret not in repr(config)
+    assert secret not in str(config.hub)
+
+
+def test_every_setting_has_help() -> None:
+    def check(model: type[quaderno_config.Section], path: str) -> None:
+        for name, field in model.model_fields.items():
+            assert field.description, path + name
+            if isinstance(field.annotation, type) and issubclass(
+                field.annotation, quaderno_config.Section
+            ):
+                check(field.annotation, f"{path}{name}.")
+
+    check(Config, "")
+
+
+def test_ports_are_consecutive() -> None:
+    ports = Ports.from_first(9000)
+    assert [port for _, port in ports] == list(range(9000, 9000 + len(Ports.model_fields)))
+
+
+def test_urls_follow_the_public_one(tmp_path: Path) -> None:
+    config = generate(tmp_path, public_url="https://hub.example.org/")
+    assert config.public_url == "https://hub.example.org"
+    assert config.issuer == "https://hub.example.org:8001"
+    assert config.store_public_endpoint == "https://hub.example.org:8002"
+    assert config.store_endpoint_for_servers == "http://10.213.0.1:8016"

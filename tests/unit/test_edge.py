@@ -1,0 +1,99 @@
+"""Traefik's configuration; what it does is in the contract tests of the stack."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quaderno import edge
+from quaderno.config import Config, Tls, generate
+
+API_USER = "hub:hash"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return generate(tmp_path)
+
+
+def public(config: Config, **changes: Any) -> Config:
+    return config.model_copy(update={"public_url": "https://hub.example.org", **changes})
+
+
+def test_entry_points_listen_where_they_should(config: Config) -> None:
+    entry_points = edge.static(config)["entryPoints"]
+    assert {name: point["address"] for name, point in entry_points.items()} == {
+        "web": "127.0.0.1:8000",
+        "iam": "127.0.0.1:8001",
+        "s3": "127.0.0.1:8002",
+        "servers-hub": "10.213.0.1:8015",
+        "servers-s3": "10.213.0.1:8016",
+        "api": "127.0.0.1:8003",
+    }
+
+
+def test_ipv6_addresses_are_bracketed(config: Config) -> None:
+    static = edge.static(config.model_copy(update={"listen": "::1"}))
+    assert static["entryPoints"]["web"]["address"] == "[::1]:8000"
+
+
+def test_nothing_is_sent_to_anybody_and_no_access_is_logged(config: Config) -> None:
+    static = edge.static(config)
+    assert static["global"] == {"checkNewVersion": False, "sendAnonymousUsage": False}
+    assert "accessLog" not in static
+    assert "forwardedHeaders" not in static["entryPoints"]["web"]
+
+
+def test_plain_http_sets_no_transport_security(config: Config) -> None:
+    headers = edge.dynamic(config, API_USER)["http"]["middlewares"]["public"]["headers"]
+    assert headers == {"customRequestHeaders": {"X-Forwarded-Proto": "http"}}
+
+
+def test_https_ended_by_another_proxy(config: Config) -> None:
+    headers = edge.dynamic(public(config), API_USER)["http"]["middlewares"]["public"]["headers"]
+    assert headers["customRequestHeaders"] == {"X-Forwarded-Proto": "https"}
+    assert headers["forceSTSHeader"]
+    assert "tls" not in edge.static(public(config))["entryPoints"]["web"]["http"]
+
+
+def test_own_certificate_on_all_public_ports(config: Config) -> None:
+    tls = Tls.model_validate({"mode": "files", "certificate": "c.pem", "key": "k.pem"})
+    config = public(config, tls=tls)
+    static, dynamic = edge.static(config), edge.dynamic(config, API_USER)
+    assert [static["entryPoints"][name]["http"]["tls"] for name in ("web", "iam")] == [{}, {}]
+    assert dynamic["tcp"]["routers"]["s3"]["tls"] == {"options": "s3"}
+    assert "tls" not in dynamic["tcp"]["routers"]["servers-s3"]
+    files = dynamic["tls"]["stores"]["default"]["defaultCertificate"]
+    assert files["keyFile"] == str(config.dir / "edge" / "tls" / "key.pem")
+
+
+def test_acme_certificate_is_for_the_public_host(config: Config) -> None:
+    config = public(
+        config, tls=Tls(mode="acme", email="ops@example.org", acme_directory="https://a")
+    )
+    static = edge.static(config)
+    wanted = {"certResolver": "acme", "domains": [{"main": "hub.example.org"}]}
+    assert static["entryPoints"]["web"]["http"]["tls"] == wanted
+    resolver = static["certificatesResolvers"]["acme"]["acme"]
+    assert resolver["email"] == "ops@example.org"
+    assert resolver["caServer"] == "https://a"
+    assert Path(resolver["storage"]).parent == config.dir / "edge" / "acme"
+    assert edge.dynamic(config, API_USER)["tcp"]["routers"]["s3"]["tls"]["certResolver"] == "acme"
+
+
+def test_external_components_have_no_routes(config: Config) -> None:
+    external = config.model_copy(
+        update={
+            "iam": config.iam.model_copy(update={"embedded": False}),
+            "store": config.store.model_copy(update={"embedded": False}),
+        }
+    )
+    dynamic = edge.dynamic(external, API_USER)
+    assert set(dynamic["http"]["routers"]) == {"api", "hub-api"}
+    assert "tcp" not in dynamic
+
+
+@pytest.mark.parametrize(("web", "needed"), [(443, True), (8000, False)])
+def test_low_ports_need_a_capability(config: Config, web: int, needed: bool) -> None:
+    ports = config.ports.model_copy(update={"web": web})
+    assert edge.needs_low_ports(config.model_copy(update={"ports": ports})) == needed

@@ -1,0 +1,49 @@
+"""One table of usernames; whatever is valid is valid for S3, POSIX and DNS alike."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quaderno import names
+
+
+@pytest.mark.parametrize("name", ["ada", "ada-lovelace", "a1b", "x" * 40, "bob2"])
+def test_valid_usernames(name: str) -> None:
+    assert names.username_problem(name) is None
+    assert names.bucket(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "ab", "x" * 41, "Ada", "ada_l", "1ada", "-ada", "ada-", "ada--l", "ada.l", "adä",
+     "ada\n", "a/b", "..", "ada lovelace", "xn--ada", "sthree-ada", "ada-s3alias", "\uff41da"],
+)  # fmt: skip
+def test_invalid_usernames_say_the_rule(name: str) -> None:
+    assert names.USERNAME_RULE in (names.username_problem(name) or "")
+
+
+@pytest.mark.parametrize("name", sorted(names.RESERVED))
+def test_reserved_usernames(name: str) -> None:
+    assert names.username_problem(name) == "this name is reserved"
+
+
+@given(st.text(alphabet="abc019-_.A/", max_size=45))
+def test_what_is_valid_is_a_bucket_and_a_dns_label(name: str) -> None:
+    if names.username_problem(name) is None:
+        assert re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", name)
+
+
+@given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))
+def test_servers_have_objects_of_their_own(one: str, other: str) -> None:
+    first, second = (names.server_object("q1234", "ada", name) for name in (one, other))
+    assert (first == second) == (one == other)
+    assert first != names.server_object("q1234", "ada")
+    assert re.fullmatch(r"[a-z0-9-]{1,63}", first)
+
+
+def test_no_user_can_name_another_ones_server() -> None:
+    """A double hyphen is in no username, so it separates."""
+    name = names.server_object("q1234", "ada", "x").removeprefix("q1234-")
+    assert names.username_problem(name)
