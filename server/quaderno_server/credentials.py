@@ -6,6 +6,7 @@ by its API token and hands out keys of that user alone. Protocol: AWS SDKs and T
 Guide, "Process credential provider".
 """
 
+import http.client
 import json
 import os
 import sys
@@ -15,6 +16,8 @@ import urllib.request
 from collections.abc import Mapping
 
 TIMEOUT = 30  # seconds; the hub may have to ask the identity provider and the store first
+# The hub is near by: a proxy to the outside, if the environment names one, does not know it.
+_HUB = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class CredentialsError(Exception):
@@ -39,14 +42,14 @@ def fetch(environment: Mapping[str, str]) -> dict[str, object]:
     """
     request = _request(environment)
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310 (the hub)
+        with _HUB.open(request, timeout=TIMEOUT) as response:
             answer = json.load(response)
         names = ("AccessKeyId", "SecretAccessKey", "Expiration")
         keys = {"Version": 1, **{name: answer[name] for name in names}}
         return {**keys, "SessionToken": answer["Token"]}
     except urllib.error.HTTPError as error:
         raise CredentialsError(_refusal(error)) from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise CredentialsError(
             f"the hub cannot be reached ({reason}); try again in a minute"
@@ -68,9 +71,13 @@ def _request(environment: Mapping[str, str]) -> urllib.request.Request:
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:
-    if error.code in (401, 403):
-        return "the hub refused; log out of the hub, log in again and restart the server"
-    return f"the hub could not obtain S3 keys (HTTP {error.code}); try again in a minute"
+    """The hub's own words, if it has any."""
+    advice = "log in again" if error.code in (401, 403) else "try again in a minute"
+    try:
+        words = " ".join(json.load(error)["message"].split())
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        words = advice
+    return f"the hub gives no S3 keys (HTTP {error.code}): {words}"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ CA_SECRET = "/run/secrets/ca.pem"  # noqa: S105 (a path)
 # BuildKit predefines these arguments and keeps them out of an image's history.
 PROXY_ARGUMENTS = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
+USUAL_DIRECTORIES = ("/usr/local/bin", "/usr/bin")
 _BUILTIN_BUILDKIT_UNTIL = 23  # from this version on, clients build through the buildx plugin
 
 
@@ -46,7 +47,7 @@ def docker_client(environment: Mapping[str, str] = os.environ) -> Path:
 
 def _docker_clients(environment: Mapping[str, str]) -> Iterable[Path]:
     directories = environment.get("PATH", "").split(os.pathsep)
-    for directory in dict.fromkeys([*directories, "/usr/local/bin", "/usr/bin"]):
+    for directory in dict.fromkeys([*directories, *USUAL_DIRECTORIES]):
         if directory and (client := shutil.which("docker", path=directory)):
             yield Path(client)
 

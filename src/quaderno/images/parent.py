@@ -13,7 +13,6 @@ from docker.errors import APIError, ImageNotFound
 from quaderno.errors import HostError
 
 PARENT = "debian:bookworm-slim"
-_REPOSITORY, _TAG = PARENT.split(":")
 # What the published slim image leaves out, too.
 _EXCLUDED = ("doc", "groff", "info", "linda", "lintian", "locale", "man")
 
@@ -30,7 +29,7 @@ def ensure_parent(engine: docker.DockerClient, log: Path, scratch: Path) -> str:
     except ImageNotFound:
         pass
     try:
-        engine.images.pull(_REPOSITORY, _TAG)
+        engine.images.pull(PARENT)
         return "pulled"
     except APIError as error:
         _make(engine, log, scratch / "parent.tar", error.explanation or str(error))
@@ -57,4 +56,5 @@ def _make(engine: docker.DockerClient, log: Path, archive: Path, why: str) -> No
             f"mmdebstrap could not make {PARENT} from Debian's packages",
             f"Its output is in {log}; is Debian's package archive reachable?",
         )
-    engine.api.import_image_from_file(str(archive), repository=_REPOSITORY, tag=_TAG)
+    repository, tag = PARENT.split(":")
+    engine.api.import_image_from_file(str(archive), repository=repository, tag=tag)
