@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import RSAAlgorithm
 
@@ -61,11 +62,12 @@ class Issuer:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._key = load_pem_private_key(
-            config.iam.signing_key.get_secret_value().encode(), password=None
-        )
-        public = self._key.public_key()
-        self.jwks = {"keys": [{**RSAAlgorithm.to_jwk(public, as_dict=True), "kid": KEY_ID}]}  # type: ignore[arg-type]
+        pem = config.iam.signing_key.get_secret_value().encode()
+        key = load_pem_private_key(pem, password=None)
+        assert isinstance(key, RSAPrivateKey)
+        self._key = key
+        public = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+        self.jwks = {"keys": [public | {"kid": KEY_ID}]}
 
     def token(self, username: str, **claims: Any) -> str:
         """An access token such as the embedded identity provider's."""
@@ -79,7 +81,7 @@ class Issuer:
             "exp": now + 3600,
         }
         headers = {"kid": KEY_ID}
-        return jwt.encode(payload | claims, self._key, algorithm="RS256", headers=headers)  # type: ignore[arg-type]
+        return jwt.encode(payload | claims, self._key, algorithm="RS256", headers=headers)
 
     def keys(self, username: str) -> sts.Keys:
         """S3 keys of `username`."""

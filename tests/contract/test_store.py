@@ -13,11 +13,11 @@ import httpx
 import psutil
 import pytest
 from botocore.exceptions import ClientError
-from storage_fixtures import Issuer, Store, new_config
 
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
 from quaderno.storage import buckets, seaweedfs, sts
+from tests.contract.storage_fixtures import Issuer, Store, new_config
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ Everything is created with the person's own keys: there is no administrator's ke
 and what the role's policy does not allow cannot happen here either.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import botocore.session
 from botocore.client import Config as ClientConfig
@@ -50,7 +50,7 @@ def ensure_scratch_area(config: Config, username: str, keys: Keys) -> None:
 
 def client(config: Config, keys: Keys) -> "S3Client":
     """An S3 client with `keys`, by path-style addresses, which every S3 implementation knows."""
-    return _SESSION.create_client(
+    s3 = _SESSION.create_client(
         "s3",
         region_name=config.store.region,
         endpoint_url=config.store_endpoint,
@@ -66,6 +66,7 @@ def client(config: Config, keys: Keys) -> "S3Client":
             response_checksum_validation="when_required",
         ),
     )
+    return cast("S3Client", s3)
 
 
 def _create_bucket(s3: "S3Client", bucket: str, region: str) -> None:

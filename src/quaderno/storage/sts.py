@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import botocore.session
 from botocore import UNSIGNED
@@ -91,7 +91,7 @@ def assume_role(config: Config, identity_token: str, session_name: str) -> Keys:
 @lru_cache(maxsize=4)
 def _client(endpoint: str, region: str) -> "STSClient":
     """Clients are thread-safe and slow to build (50 ms), so one is kept for each endpoint."""
-    return botocore.session.get_session().create_client(
+    client = botocore.session.get_session().create_client(
         "sts",
         region_name=region,
         endpoint_url=endpoint,
@@ -102,6 +102,7 @@ def _client(endpoint: str, region: str) -> "STSClient":
             retries={"total_max_attempts": 2},
         ),
     )
+    return cast("STSClient", client)
 
 
 def as_storage_error(

@@ -1,0 +1,98 @@
+"""The directories of one person's mounts on this node, made as root without trusting what is there.
+
+Below a mount that is missing lies a directory of root's that nobody may write into: a write fails
+at once instead of landing on this machine's disk, out of sight.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+from pathlib import Path
+
+from quaderno.config import Config
+from quaderno.storage import mount_table, mounts
+from quaderno.storage.mounts import MountPlan
+
+
+def prepare_node(config: Config) -> None:
+    """The directories that all people share; idempotent. Raises OSError."""
+    agent = config.dir / "agent"
+    agent.mkdir(parents=True, exist_ok=True)
+    agent.chmod(0o711)  # the hub passes through it on its way to the socket
+    for path in (mounts.users_directory(config), config.mounts, config.local):
+        path.mkdir(mode=0o700, exist_ok=True)
+        path.chmod(0o700)
+    mount_table.make_shared(config.mounts)
+
+
+def prepare_local(plan: MountPlan) -> None:
+    """The person's `local` directory, theirs alone; never follows a link. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        plan.local.mkdir(mode=0o700)
+    descriptor = os.open(plan.local, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchown(descriptor, mounts.UID, mounts.GID)
+        os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
+
+
+def prepare_mountpoints(plan: MountPlan) -> None:
+    """Empty, read-only mount points with nothing mounted, and the notice. Raises OSError."""
+    mount_table.unmount_all(plan.root)
+    nested = plan.areas[-1].mountpoint
+    for path in (plan.root, *(area.mountpoint for area in plan.areas if area.mountpoint != nested)):
+        path.mkdir(mode=0o555, exist_ok=True)
+        path.chmod(0o555)
+    plan.notice.write_text(mounts.NOTICE, encoding="utf-8")
+    plan.notice.chmod(0o444)
+
+
+def prepare_state(config: Config, plan: MountPlan) -> None:
+    """rclone's configuration and token; both stay the same over restarts. Raises OSError."""
+    for path in (plan.state, plan.cache):
+        path.mkdir(mode=0o700, exist_ok=True)
+    plan.rclone_config.write_text(mounts.rclone_config(config, plan.areas), encoding="utf-8")
+    if not plan.token.exists():
+        _replace(plan.token, secrets.token_urlsafe(32))
+
+
+def save_servers(plan: MountPlan, servers: set[str]) -> None:
+    """Remember which servers use the mounts, for an agent that starts again. Raises OSError."""
+    plan.state.mkdir(mode=0o700, exist_ok=True)
+    _replace(plan.registrations, json.dumps(sorted(servers)))
+
+
+def load_servers(plan: MountPlan) -> set[str]:
+    """What `save_servers` remembered."""
+    try:
+        return set(json.loads(plan.registrations.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return set()
+
+
+def unsent(plan: MountPlan) -> int:
+    """How many files in the cache are changed and not in the object store yet.
+
+    A description that cannot be read counts: it may be of such a file.
+    """
+    return sum(_is_unsent(path) for path in (plan.cache / "vfsMeta").rglob("*") if path.is_file())
+
+
+def _is_unsent(meta: Path) -> bool:
+    try:
+        return bool(json.loads(meta.read_bytes())["Dirty"])
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError):
+        return True
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

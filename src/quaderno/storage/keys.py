@@ -1,0 +1,112 @@
+"""S3 keys for rclone: fetched from the hub, kept in memory, served on loopback.
+
+rclone asks as AWS SDKs ask a container credential provider, with a token of that one person, and
+never sees an identity token. An outage of the hub is not noticed as long as the keys live.
+"""
+
+import asyncio
+import hmac
+import logging
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from quaderno import names
+from quaderno.config import Config
+from quaderno.errors import StorageError, StorageRefusedError
+from quaderno.storage import mounts
+from quaderno.storage.sts import Keys
+
+LOG = logging.getLogger("quaderno.agent")
+# SDKs ask again 5 minutes before the end, and must then get keys that live longer.
+RENEW_AHEAD = timedelta(minutes=15)
+RENEW_AHEAD_LEAST = timedelta(minutes=6)
+
+
+class HubKeys:
+    """Each person's keys; one request at a time for each person."""
+
+    def __init__(self, config: Config, client: httpx.AsyncClient) -> None:
+        self._config, self._client = config, client
+        self._kept: dict[str, tuple[Keys, datetime]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def get(self, username: str) -> Keys:
+        """Valid keys of `username`.
+
+        Raises StorageRefusedError when the hub has no session of theirs that can get keys,
+        StorageError when hub or store do not answer and the last keys have expired.
+        """
+        async with self._locks.setdefault(username, asyncio.Lock()):
+            keys, renew_at = self._kept.get(username, (None, datetime.min.replace(tzinfo=UTC)))
+            if keys is not None and datetime.now(UTC) < renew_at:
+                return keys
+            try:
+                return await self._renew(username)
+            except StorageError as error:
+                if keys is None or keys.expiration <= datetime.now(UTC):
+                    raise
+                LOG.warning("%s keeps keys until %s: %s", username, keys.expiration, error)
+                return keys
+
+    def forget(self, username: str) -> None:
+        """Drop the keys of `username`."""
+        self._kept.pop(username, None)
+        self._locks.pop(username, None)
+
+    async def _renew(self, username: str) -> Keys:
+        keys = Keys.from_container_credentials(await self._ask(username))
+        now = datetime.now(UTC)
+        ahead = max(RENEW_AHEAD_LEAST, min(RENEW_AHEAD, (keys.expiration - now) / 2))
+        self._kept[username] = keys, keys.expiration - ahead
+        return keys
+
+    async def _ask(self, username: str) -> dict[str, str]:
+        port = self._config.ports.hub
+        url = f"http://127.0.0.1:{port}/hub/api/quaderno/users/{username}/s3-keys"
+        token = self._config.agent.hub_token.get_secret_value()
+        try:
+            answer = await self._client.get(url, headers={"Authorization": f"token {token}"})
+            body = answer.json() if answer.status_code < 500 else {}
+        except (httpx.HTTPError, ValueError) as error:
+            raise StorageError(
+                f"The hub does not give out keys ({type(error).__name__})", "It is tried again"
+            ) from error
+        if 400 <= answer.status_code < 500:
+            reason = body.get("message") or f"HTTP {answer.status_code}"
+            raise StorageRefusedError(
+                f"The hub has no keys for {username}: {reason}", "Log in again"
+            )
+        if answer.status_code != 200:
+            raise StorageError(f"The hub answered HTTP {answer.status_code}", "It is tried again")
+        return dict(body)
+
+
+def endpoint(config: Config, keys: HubKeys) -> Starlette:
+    """The loopback application that `mounts.keys_url` names."""
+
+    async def serve(request: Request) -> Response:
+        username = request.path_params["username"]
+        if not _is_authorised(config, username, request.headers.get("Authorization", "")):
+            return JSONResponse({"message": "not authorised"}, status_code=403)
+        try:
+            found = await keys.get(username)
+        except StorageError as error:
+            return JSONResponse({"message": error.message}, status_code=503)
+        return JSONResponse(found.container_credentials(), headers={"Cache-Control": "no-store"})
+
+    return Starlette(routes=[Route("/users/{username}/keys", serve)])
+
+
+def _is_authorised(config: Config, username: str, presented: str) -> bool:
+    if names.username_problem(username):
+        return False
+    try:
+        token = mounts.plan(config, username).token.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
+    return hmac.compare_digest(token.encode(), presented.encode())

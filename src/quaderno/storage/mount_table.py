@@ -1,0 +1,77 @@
+"""This host's mounts: what is mounted below a directory, sharing, unmounting (mount(2))."""
+
+import ctypes
+import errno
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_MS_BIND, _MS_REC, _MS_SHARED = 0x1000, 0x4000, 0x100000
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A line of /proc/self/mountinfo (proc(5))."""
+
+    path: Path
+    file_system: str
+    shared: bool
+
+
+def below(directory: Path) -> list[Mount]:
+    """The mounts at or below `directory`, in the order in which they were made."""
+    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    found = (parse_line(line) for line in text.splitlines())
+    return [mount for mount in found if mount.path.is_relative_to(directory)]
+
+
+def parse_line(line: str) -> Mount:
+    """One line of mountinfo; spaces in paths are written as octal escapes."""
+    before, _, after = line.partition(" - ")
+    fields = before.split(" ")
+    path = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[4])
+    shared = any(field.startswith("shared:") for field in fields[6:])
+    return Mount(Path(path), after.split(" ", 1)[0], shared)
+
+
+def make_shared(directory: Path) -> None:
+    """Let mounts made below `directory` appear in containers that already bind part of it.
+
+    Idempotent; the mount must stay as long as any of them runs. Raises OSError.
+    """
+    here = [mount for mount in below(directory) if mount.path == directory]
+    if not here:
+        _mount(directory, directory, _MS_BIND)
+    if not (here and here[-1].shared):
+        _mount(None, directory, _MS_SHARED | _MS_REC)
+
+
+def unmount_all(directory: Path) -> None:
+    """Detach every mount below `directory`, nested ones first, at once and even if it is broken."""
+    for mount in reversed(below(directory)):
+        if mount.path != directory:
+            unmount(mount.path, lazy=True)
+
+
+def unmount(path: Path, *, lazy: bool = False) -> bool:
+    """Unmount `path`; `lazy` detaches it now and lets open files be. False when it is in use."""
+    flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0)
+    if _LIBC.umount2(os.fsencode(path), flags) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOENT):  # not a mount point any more
+        return True
+    if code == errno.EBUSY:
+        return False
+    raise OSError(code, os.strerror(code), str(path))
+
+
+def _mount(source: Path | None, target: Path, flags: int) -> None:
+    origin = None if source is None else os.fsencode(source)
+    if _LIBC.mount(origin, os.fsencode(target), None, ctypes.c_ulong(flags), None) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(target))
