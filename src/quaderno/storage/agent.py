@@ -30,7 +30,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from quaderno import names
 from quaderno.config import Config, load_file
-from quaderno.errors import QuadernoError
+from quaderno.errors import QuadernoError, StorageError
 from quaderno.storage import buckets, directories, keys, mounts
 from quaderno.storage.sts import Keys
 from quaderno.storage.user_mounts import State, UserMounts
@@ -116,6 +116,16 @@ async def release(request: Request) -> JSONResponse:
     return JSONResponse(user.describe())
 
 
+async def refresh(request: Request) -> JSONResponse:
+    """POST /users/{name}/refresh: show what was changed through S3 or by others."""
+    user = _agent(request).user(_username(request))
+    try:
+        await user.refresh()
+    except StorageError as error:
+        raise HTTPException(503, str(error)) from error
+    return JSONResponse(user.describe())
+
+
 async def drain(request: Request) -> JSONResponse:
     """POST /drain {"deadline": SECONDS}: before this node or the service stops."""
     try:
@@ -166,6 +176,7 @@ def api(agent: Agent) -> Starlette:
             Route("/health", health),
             Route("/users", users),
             Route("/users/{name}", user_state),
+            Route("/users/{name}/refresh", refresh, methods=["POST"]),
             Route("/users/{name}/servers/{server:path}", use, methods=["PUT"]),
             Route("/users/{name}/servers/{server:path}", release, methods=["DELETE"]),
             Route("/drain", drain, methods=["POST"]),

@@ -51,8 +51,12 @@ def make_shared(directory: Path) -> None:
 
 
 def unmount_all(directory: Path) -> None:
-    """Detach every mount below `directory`, nested ones first, at once and even if it is broken."""
-    for mount in reversed(below(directory)):
+    """Detach every mount below `directory` at once, even if it is broken.
+
+    Outer ones first, which takes what is nested with them: a mount inside a broken one cannot be
+    reached by its path.
+    """
+    for mount in below(directory):
         if mount.path != directory:
             unmount(mount.path, lazy=True)
 

@@ -48,7 +48,7 @@ class State(StrEnum):
         return self in (State.READY, State.WAIT_KEYS, State.WAIT_S3, State.UNMOUNTED)
 
 
-class Waiting(StorageError):
+class WaitingError(StorageError):
     """The mounts cannot be made now; `state` says what is waited for, `message` why."""
 
     def __init__(self, state: State, reason: StorageError) -> None:
@@ -100,6 +100,12 @@ class UserMounts:
             self._task = asyncio.create_task(self._run(), name=f"mounts of {self.plan.username}")
             self._task.add_done_callback(_report)
 
+    async def refresh(self) -> None:
+        """Forget what directories hold: changes made elsewhere show at once. Raises StorageError."""
+        if self._rclone is not None and self.state is State.READY:
+            for area in self.plan.areas:
+                await self._rclone.call("vfs/forget", fs=area.remote)
+
     def detach(self) -> None:
         """Stop looking after the mounts and leave them as they are."""
         if self._task is not None:
@@ -138,7 +144,7 @@ class UserMounts:
                     break
                 continue
             except (StorageError, OSError) as error:
-                state = error.state if isinstance(error, Waiting) else State.WAIT_S3
+                state = error.state if isinstance(error, WaitingError) else State.WAIT_S3
                 await self._publish(state, str(error))
             if not self.wanted and not await self._unsent():
                 break
@@ -175,15 +181,15 @@ class UserMounts:
         try:
             keys = await self._keys.get(username)
         except StorageError as error:
-            raise Waiting(State.WAIT_KEYS, error) from error
+            raise WaitingError(State.WAIT_KEYS, error) from error
         try:
             for ensure in (buckets.ensure_personal_bucket, buckets.ensure_scratch_area):
                 await asyncio.to_thread(ensure, self._config, username, keys)
         except StorageRefusedError as error:
             self._keys.forget(username)  # the next try is with new ones
-            raise Waiting(State.WAIT_S3, error) from error
+            raise WaitingError(State.WAIT_S3, error) from error
         except StorageError as error:
-            raise Waiting(State.WAIT_S3, error) from error
+            raise WaitingError(State.WAIT_S3, error) from error
 
     async def _mount(self) -> Rclone:
         rclone = self._rclone

@@ -1,0 +1,472 @@
+"""The node agent with real mounts: what people see in `cloud_storage`, and what survives what."""
+
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from quaderno import config as configuration
+from quaderno.config import Config
+from quaderno.storage import agent, buckets, mount_table, mounts
+from tests.contract.storage_fixtures import Hub, Issuer, Program, Store, eventually, new_config
+
+SERVER = "-"
+
+
+class Node:
+    """A store, a hub's key endpoint and an agent, on this machine."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.issuer, self.store = config, Issuer(config), Store(config)
+        self.hub = Hub(config, self.issuer)
+        settings = config.dir / "settings.yaml"
+        settings.write_text(configuration.dump(configuration.for_component(config, "agent")))
+        environment = {"QUADERNO_CONFIG": str(settings)}
+        self.agent = Program(agent.command(config), environment, config.dir / "agent.log")
+        transport = httpx.HTTPTransport(uds=str(config.agent_socket))
+        self.client = httpx.Client(transport=transport, base_url="http://agent", timeout=70)
+
+    def start_agent(self) -> None:
+        self.agent.start()
+        eventually(self._agent_answers, 10, "the agent answers")
+
+    def _agent_answers(self) -> bool:
+        assert self.agent.process.poll() is None, "the agent ended"
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(self.config.agent_socket)):
+                return False
+        return self.client.get("/health").json()["status"] == "ok"
+
+    def use(self, user: str, server: str = SERVER) -> dict[str, Any]:
+        answer = self.client.put(f"/users/{user}/servers/{server}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def release(self, user: str, server: str = SERVER) -> None:
+        assert self.client.delete(f"/users/{user}/servers/{server}").status_code == 200
+
+    def refresh(self, user: str) -> None:
+        assert self.client.post(f"/users/{user}/refresh").status_code == 200
+
+    def state(self, user: str, wait: float = 0) -> dict[str, Any]:
+        return dict(self.client.get(f"/users/{user}", params={"wait": wait}).json())
+
+    def ready(self, user: str) -> Path:
+        """Their `cloud_storage`, mounted."""
+        self.use(user)
+        eventually(lambda: self.state(user, 5)["state"] == "READY", 15, f"{user} is ready")
+        return self.config.mounts / user
+
+    def in_state(self, user: str, state: str, seconds: float = 15) -> dict[str, Any]:
+        def there() -> dict[str, Any] | None:
+            found = self.state(user)
+            return found if found["state"] == state else None
+
+        return dict(eventually(there, seconds, f"{user} is {state}"))
+
+    def s3(self, user: str) -> Any:
+        return buckets.client(self.config, self.issuer.keys(user))
+
+    def keys_in_s3(self, user: str, bucket: str) -> set[str]:
+        listed = self.s3(user).list_objects_v2(Bucket=bucket).get("Contents", [])
+        return {item["Key"] for item in listed}
+
+    def rclone(self, user: str) -> int:
+        return int(mounts.plan(self.config, user).lock.read_text())
+
+    def close(self) -> None:
+        self.client.close()
+        self.agent.stop()
+        for lock in mounts.users_directory(self.config).glob("*/lock"):
+            pid = int(lock.read_text())
+            if psutil.pid_exists(pid) and "rclone" in psutil.Process(pid).name():
+                os.kill(pid, signal.SIGKILL)
+        mount_table.unmount_all(self.config.dir)
+        self.store.stop()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    if os.geteuid() != 0 or not Path("/dev/fuse").exists():
+        pytest.skip("mounting needs root and /dev/fuse")
+    node = Node(new_config(tmp_path_factory.mktemp("n")))
+    with ExitStack() as stack:
+        stack.enter_context(node.issuer.serving())
+        stack.enter_context(node.hub.serving())
+        stack.callback(node.close)
+        node.store.start()
+        agent.prepare(node.config)
+        node.start_agent()
+        yield node
+
+
+def as_user(script: str, *arguments: object) -> str:
+    """What `script` prints when the person in a server (1000:100, no capabilities) runs it.
+
+    The agent's directories are closed to everybody on the host, so they are entered before the
+    identity changes, as a bind mount does.
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments[1:])],
+        cwd=str(arguments[0]),
+        user=mounts.UID,
+        group=mounts.GID,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+WRITE = """
+import sys, errno
+try:
+    open(sys.argv[1], "w").write("text")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+def test_from_ensure_to_ready(node: Node, record_property: Callable[[str, object], None]) -> None:
+    began = time.monotonic()
+    answer = node.use("alice")
+    answered = time.monotonic() - began
+    assert answered < 0.1
+    assert answer["cloud_storage"] == str(node.config.mounts / "alice")
+    assert answer["local"] == str(node.config.local / "alice")
+    assert node.state("alice", 10)["state"] == "READY"
+    elapsed = time.monotonic() - began
+    record_property("ensure_to_ready_seconds", elapsed)
+    assert elapsed < 3, "a new person's bucket, rclone and three mounts"
+    root = node.config.mounts / "alice"
+    assert {path.name for path in root.iterdir()} == {"alice", "scratch"}
+    assert (root / "scratch" / "alice").is_dir()
+
+
+def test_a_file_is_an_object_and_an_object_a_file(node: Node) -> None:
+    root = node.ready("alice")
+    assert as_user(WRITE, root / "alice", "notes.txt") == ""
+    eventually(lambda: "notes.txt" in node.keys_in_s3("alice", "alice"), 5, "the file is in S3")
+    assert as_user(WRITE, root / "scratch" / "alice", "shared.txt") == ""
+    eventually(lambda: "alice/shared.txt" in node.keys_in_s3("alice", "scratch"), 5, "in scratch")
+    body = node.s3("alice").get_object(Bucket="alice", Key="notes.txt")["Body"].read()
+    assert body == b"text"
+    node.s3("alice").put_object(Bucket="alice", Key="from/s3.txt", Body=b"by S3")
+    node.refresh("alice")
+    assert as_user("print(open('from/s3.txt').read())", root / "alice") == "by S3"
+
+
+def test_ownership_and_modes(node: Node) -> None:
+    root = node.ready("alice")
+    for path in (root / "alice", root / "scratch" / "alice"):
+        status = path.stat()
+        assert (status.st_uid, status.st_gid) == (mounts.UID, mounts.GID)
+        assert status.st_mode & 0o077 == 0
+    local = (node.config.local / "alice").stat()
+    assert (local.st_uid, local.st_gid, local.st_mode & 0o777) == (mounts.UID, mounts.GID, 0o700)
+    assert as_user(WRITE, root, "beside.txt") == "EACCES"
+
+
+def test_other_peoples_scratch_is_read_only(node: Node) -> None:
+    bob, alice = node.ready("bob"), node.ready("alice")
+    assert as_user(WRITE, bob / "scratch" / "bob", "of-bob.txt") == ""
+    eventually(lambda: "bob/of-bob.txt" in node.keys_in_s3("bob", "scratch"), 5, "in S3")
+    seen = alice / "scratch" / "bob" / "of-bob.txt"
+    node.refresh("alice")
+    eventually(seen.exists, 2, "alice sees it")
+    began = time.monotonic()
+    for target in ("bob/mine.txt", "bob/of-bob.txt", "mine.txt"):
+        assert as_user(WRITE, alice / "scratch", target) == "EROFS"
+    assert time.monotonic() - began < 2
+    with pytest.raises(OSError, match="Read-only") as refused:
+        seen.unlink()
+    assert refused.value.errno == errno.EROFS
+    assert as_user("print(open('bob/of-bob.txt').read())", alice / "scratch") == "text"
+
+
+def test_two_people_at_once_see_their_own(node: Node) -> None:
+    node.use("carol")
+    node.use("dave")
+    roots = {name: node.ready(name) for name in ("carol", "dave")}
+    for name, root in roots.items():
+        assert as_user(WRITE, root / name, f"{name}.txt") == ""
+    for name in roots:
+        eventually(
+            lambda name=name: node.keys_in_s3(name, name) == {f"{name}.txt"},  # type: ignore[misc]
+            5,
+            f"the bucket of {name} has their file only",
+        )
+
+
+def test_no_secret_in_any_environment_or_argument(node: Node) -> None:
+    node.ready("alice")
+    token = mounts.plan(node.config, "alice").token
+    assert token.stat().st_mode & 0o777 == 0o600
+    secrets = {token.read_text(), node.config.agent.hub_token.get_secret_value()}
+    for pid in (node.rclone("alice"), node.agent.process.pid):
+        process = psutil.Process(pid)
+        shown = " ".join(process.cmdline()) + json.dumps(process.environ())
+        assert not [secret for secret in secrets if secret in shown]
+        assert "AWS_SECRET_ACCESS_KEY" not in shown
+
+
+def test_keys_are_served_to_their_owner_only(node: Node) -> None:
+    node.ready("alice")
+    node.ready("bob")
+    alice, bob = (mounts.plan(node.config, name).token.read_text() for name in ("alice", "bob"))
+    url = mounts.keys_url(node.config, "alice")
+    assert "AccessKeyId" in httpx.get(url, headers={"Authorization": alice}).json()
+    for token in (bob, "", "Bearer " + alice, alice[:-1]):
+        assert httpx.get(url, headers={"Authorization": token}).status_code == 403
+    unknown = mounts.keys_url(node.config, "nobody")
+    assert httpx.get(unknown, headers={"Authorization": alice}).status_code == 403
+    assert httpx.get(url.replace("/users/alice/keys", "/users")).status_code == 404
+
+
+def test_only_root_and_the_hub_reach_the_api(node: Node) -> None:
+    path = node.config.agent_socket
+    assert path.stat().st_mode & 0o777 == 0o660
+    assert path.parent.stat().st_mode & 0o777 == 0o750
+    refused = as_user(
+        "import socket\n"
+        "s = socket.socket(socket.AF_UNIX)\n"
+        "try:\n    s.connect('agent.sock')\nexcept OSError as error:\n    print(error.strerror)",
+        path.parent,
+    )
+    assert refused == "Permission denied"
+    path.parent.chmod(0o755)
+    path.chmod(0o666)  # even then the kernel says who connects
+    try:
+        answer = as_user(
+            "import socket\n"
+            "s = socket.socket(socket.AF_UNIX)\ns.connect('agent.sock')\n"
+            "try:\n    s.sendall(b'GET /users HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n')\n"
+            "    print(s.recv(100))\nexcept OSError:\n    print(b'')",
+            path.parent,
+        )
+    finally:
+        path.chmod(0o660)
+        path.parent.chmod(0o750)
+    assert answer == "b''"
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "%2e%2e", "..%2f..%2fetc", "Alice", "scratch", "a", "a b", "é", "-x", "x" * 41]
+)
+def test_hostile_names_are_refused(node: Node, name: str) -> None:
+    for method, path in (("PUT", "/servers/-"), ("DELETE", "/servers/-"), ("GET", "")):
+        answer = node.client.request(method, f"http://agent/users/{name}{path}")
+        assert 400 <= answer.status_code < 500
+    assert not {path.name for path in node.config.mounts.iterdir()} & {name, "etc", "Alice"}
+
+
+def test_nonsense_is_answered_in_words(node: Node) -> None:
+    assert node.client.get("/users/alice?wait=long").status_code == 400
+    assert node.client.post("/drain", content=b"x").status_code == 400
+    answer = node.client.put("/users/alice/servers/" + "x" * 256)
+    assert answer.status_code == 400
+    assert "255" in answer.json()["message"]
+
+
+def test_a_link_in_place_of_local_is_not_followed(node: Node, tmp_path: Path) -> None:
+    node.config.local.joinpath("eve").symlink_to(tmp_path)
+    before = tmp_path.stat()
+    assert node.client.put("/users/eve/servers/-").status_code == 507
+    assert tmp_path.stat().st_uid == before.st_uid
+
+
+def test_rclone_killed(node: Node) -> None:
+    root = node.ready("alice")
+    assert as_user(WRITE, root / "alice", "unsent.txt") == ""
+    first = node.rclone("alice")
+    os.kill(first, signal.SIGKILL)
+    began = time.monotonic()
+
+    def usable() -> bool:
+        try:
+            return node.rclone("alice") != first and (root / "alice" / "unsent.txt").exists()
+        except OSError:
+            return False
+
+    eventually(usable, 3, "the mounts are back")
+    assert time.monotonic() - began < 3
+    assert as_user(WRITE, root / "alice", "after.txt") == ""
+    for name in ("unsent.txt", "after.txt"):
+        eventually(lambda name=name: name in node.keys_in_s3("alice", "alice"), 8, name)  # type: ignore[misc]
+
+
+def test_agent_killed(node: Node) -> None:
+    root = node.ready("alice")
+    first = node.rclone("alice")
+    with (root / "alice" / "open.txt").open("w") as file:
+        file.write("before ")
+        file.flush()
+        node.agent.stop(signal.SIGKILL)
+        file.write("while ")
+        file.flush()
+        node.start_agent()
+        assert node.in_state("alice", "READY", 5)["servers"] == [""]
+        file.write("after")
+    assert node.rclone("alice") == first
+    assert (root / "alice" / "open.txt").read_text() == "before while after"
+
+
+def test_rclone_killed_while_the_agent_was_away(node: Node) -> None:
+    root = node.ready("alice")
+    node.agent.stop(signal.SIGTERM)
+    os.kill(node.rclone("alice"), signal.SIGKILL)
+    node.start_agent()
+    node.in_state("alice", "READY")
+    assert as_user(WRITE, root / "alice", "again.txt") == ""
+
+
+def test_release_uploads_then_unmounts(node: Node) -> None:
+    root = node.ready("frank")
+    node.use("frank", "second")
+    pid = node.rclone("frank")
+    node.release("frank", "second")
+    assert node.state("frank")["state"] == "READY", "the default server still uses it"
+    as_user("for i in range(50): open(f'{i}.txt', 'w').write(str(i))", root / "frank")
+    node.release("frank")
+    node.release("frank")
+    node.in_state("frank", "UNMOUNTED")
+    assert node.keys_in_s3("frank", "frank") == {f"{i}.txt" for i in range(50)}
+    assert not mount_table.below(root)
+    assert not psutil.pid_exists(pid)
+    assert as_user(WRITE, root / "frank", "lost.txt") == "EACCES"
+    assert "frank" not in {user["user"] for user in node.client.get("/users").json()["users"]}
+    root = node.ready("frank")
+    assert (root / "frank" / "7.txt").read_text() == "7"
+
+
+def test_wanted_again_while_it_drains(node: Node) -> None:
+    node.ready("grace")
+    pid = node.rclone("grace")
+    node.release("grace")
+    node.in_state("grace", "DRAINING", 5)
+    node.ready("grace")
+    assert node.rclone("grace") == pid
+
+
+def test_the_hub_has_no_keys(node: Node) -> None:
+    node.hub.failure = 403
+    try:
+        node.use("heidi")
+        state = node.state("heidi", 10)
+        assert state["state"] == "WAIT_KEYS"
+        assert "log in again" in state["reason"]
+        assert (node.config.mounts / "heidi" / mounts.NOTICE_FILE).exists()
+    finally:
+        node.hub.failure = None
+    node.in_state("heidi", "READY", 8)
+
+
+def test_an_outage_of_the_hub_is_not_noticed(node: Node) -> None:
+    root = node.ready("alice")
+    node.hub.failure = 500
+    try:
+        first = node.rclone("alice")
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: node.rclone("alice") != first, 3, "another rclone")
+        node.in_state("alice", "READY", 3)
+        assert as_user(WRITE, root / "alice", "hub-away.txt") == ""
+        eventually(lambda: "hub-away.txt" in node.keys_in_s3("alice", "alice"), 5, "in S3")
+    finally:
+        node.hub.failure = None
+
+
+def test_store_down_at_the_start_then_back(node: Node) -> None:
+    alice = node.ready("alice")
+    as_user("open('cached.txt', 'w').write('1')", alice / "alice")
+    eventually(lambda: "cached.txt" in node.keys_in_s3("alice", "alice"), 5, "in S3")
+    node.store.stop(signal.SIGKILL)
+    began = time.monotonic()
+    node.use("ivan")
+    state = node.state("ivan", 20)
+    assert state["state"] in ("WAIT_S3", "WAIT_KEYS")
+    assert state["reason"]
+    assert time.monotonic() - began < 8, "known soon, so that the server can start without"
+    root = node.config.mounts / "ivan"
+    notice = root / mounts.NOTICE_FILE
+    assert as_user("print(open('STORAGE_UNAVAILABLE.txt').read())", root) == mounts.NOTICE.strip()
+    assert as_user(WRITE, root / "ivan", "lost.txt") == "EACCES"
+    assert as_user(WRITE, root, "lost.txt") == "EACCES"
+    # Who was mounted keeps working on what is cached, and loses nothing.
+    assert as_user(WRITE, alice / "alice", "outage.txt") == ""
+    node.release("alice")
+    assert node.in_state("alice", "DRAINING", 5)["state"] == "DRAINING"
+    time.sleep(3)  # nothing may happen
+    assert node.state("alice")["pending"] >= 1
+    assert mount_table.below(alice)
+    node.store.start()
+    node.in_state("ivan", "READY", 10)
+    assert not notice.exists()
+    assert as_user(WRITE, root / "ivan", "kept.txt") == ""
+    node.in_state("alice", "UNMOUNTED", 45)
+    assert "outage.txt" in node.keys_in_s3("alice", "alice")
+
+
+def test_a_mount_appears_in_a_running_container(node: Node) -> None:
+    """As Docker binds it: a slave of the shared parent, in a mount namespace of its own."""
+    node.use("judy")
+    root = node.config.mounts / "judy"
+    node.in_state("judy", "READY")
+    node.release("judy")
+    node.in_state("judy", "UNMOUNTED")
+    script = (
+        'mount --rbind "$1" /mnt && mount --make-rslave /mnt && echo bound || exit 1; '
+        "while read line; do ls /mnt /mnt/scratch/judy; echo end; done"
+    )
+    container = subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "sh", str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert container.stdin is not None
+    assert container.stdout is not None
+    assert container.stdout.readline() == "bound\n"
+
+    def listed() -> list[str]:
+        container.stdin.write("list\n")  # type: ignore[union-attr]
+        container.stdin.flush()  # type: ignore[union-attr]
+        return list(iter(container.stdout.readline, "end\n"))  # type: ignore[union-attr]
+
+    node.ready("judy")
+    first = node.rclone("judy")
+    assert as_user(WRITE, root / "scratch" / "judy", "seen.txt") == ""
+    seen = ["/mnt:\n", "judy\n", "scratch\n", "\n", "/mnt/scratch/judy:\n", "seen.txt\n"]
+    assert listed() == seen
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: node.rclone("judy") != first, 3, "another rclone")
+    node.in_state("judy", "READY", 3)
+    assert listed() == seen
+    container.communicate(timeout=10)
+
+
+def test_drain_of_the_node(node: Node) -> None:
+    """Last: everything is unmounted, and comes back with the next agent."""
+    root = node.ready("alice")
+    as_user("for i in range(20): open(f'd{i}', 'w').write('x')", root / "alice")
+    answer = node.client.post("/drain", json={"deadline": 30}).json()
+    assert answer == {"drained": True, "pending": []}
+    assert [mount.path for mount in mount_table.below(node.config.mounts)] == [node.config.mounts]
+    assert {f"d{i}" for i in range(20)} <= node.keys_in_s3("alice", "alice")
+    node.agent.stop(signal.SIGTERM)
+    node.start_agent()
+    node.in_state("alice", "READY")
