@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -36,8 +35,10 @@ for _name, _group in (("user", user_app), ("token", token_app), ("image", image_
 out = Console(highlight=False, soft_wrap=True)
 err = Console(highlight=False, soft_wrap=True, stderr=True)
 
+_TABLE_WIDTH = 200  # characters; a narrower terminal wraps lines rather than losing their ends
 
-def _directory(context: click.Context, value: Path | None) -> Path:
+
+def _directory(context: typer.Context, value: Path | None) -> Path:
     """--dir after the command, else before it, else the default."""
     general: Path | None = context.find_root().params.get("directory")
     return (value or general or quaderno_config.default_directory()).absolute()
@@ -225,11 +226,12 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    out.print(table)
+    out.print(table, width=max(out.width, _TABLE_WIDTH), crop=False)
 
 
 @app.command()
 def run(
+    context: typer.Context,
     component: Annotated[str, typer.Argument(help="edge, iam, store, agent or hub.")],
     directory: Annotated[
         Path | None, typer.Option("--dir", help="State directory of the instance.")
@@ -242,7 +244,7 @@ def run(
     from quaderno import components
 
     file = os.environ.get("QUADERNO_CONFIG")
-    directory = directory or click.get_current_context().find_root().params.get("directory")
+    directory = directory or context.find_root().params.get("directory")
     if directory or not file:
         config = _load(directory.absolute() if directory else None)
     else:

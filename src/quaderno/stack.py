@@ -28,6 +28,7 @@ from quaderno.config import Config
 from quaderno.errors import ComponentError
 from quaderno.host import Progress
 from quaderno.images import build
+from quaderno.storage import mount_table
 
 HEALTHY_DEADLINE = 120.0  # seconds for each component; the first start makes keys and databases
 DRAIN_DEADLINE = 600.0  # seconds for uploads to finish in `down`
@@ -212,6 +213,7 @@ def down(config: Config, progress: Progress) -> bool:
         progress("Stopping the components")
         _stop_supervisor(config)
         _stop_servers(config, progress)  # one that was starting all the while
+        mount_table.unmount(config.mounts)  # stays where a person's files are still in use
     return True
 
 
@@ -303,10 +305,14 @@ def _status(config: Config, component: Component, found: supervisor.ProcessInfo 
         name=component.name,
         state=_state(config, component, found),
         pid=found.pid or None if found else None,
-        since=datetime.fromtimestamp(found.start, UTC).isoformat() if found and found.pid else None,
+        since=_iso(found.start) if found and found.pid else None,
         url=component.url(config),
         version=component.version,
     )
+
+
+def _iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _state(config: Config, component: Component, found: supervisor.ProcessInfo | None) -> str:

@@ -68,9 +68,8 @@ def test_own_certificate_on_all_public_ports(config: Config) -> None:
 
 
 def test_acme_certificate_is_for_the_public_host(config: Config) -> None:
-    config = public(
-        config, tls=Tls(mode="acme", email="ops@example.org", acme_directory="https://a")
-    )
+    tls = {"mode": "acme", "email": "ops@example.org", "acme_directory": "https://a"}
+    config = public(config, tls=Tls.model_validate(tls))
     static = edge.static(config)
     wanted = {"certResolver": "acme", "domains": [{"main": "hub.example.org"}]}
     assert static["entryPoints"]["web"]["http"]["tls"] == wanted

@@ -1,0 +1,185 @@
+"""Each check's finding: its id, what it says, and what to do about it."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quaderno import checks, network
+from quaderno.checks import Finding
+from quaderno.config import Config, generate
+from quaderno.errors import HostError
+from quaderno.images import host as images_host
+
+GB = 10**9
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return generate(tmp_path, first_port=41000)
+
+
+def found(findings: Iterator[Finding]) -> list[tuple[str, str]]:
+    """Ids and levels; every finding must be one line with a hint."""
+    result: list[tuple[str, str]] = []
+    for finding in findings:
+        assert "\n" not in finding.problem
+        assert finding.hint
+        result.append((finding.id, finding.level))
+    return result
+
+
+def changed(config: Config, section: str, **values: Any) -> Config:
+    return config.model_copy(update={section: getattr(config, section).model_copy(update=values)})
+
+
+def test_root(config: Config) -> None:
+    assert found(checks.check_root(config, uid=0)) == []
+    assert found(checks.check_root(config, uid=1000)) == [("not-root", "error")]
+
+
+def test_engine_that_only_needs_a_start(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    assert found(checks.check_engine(config, answers=True)) == []
+    assert found(checks.check_engine(config, answers=False)) == [("engine-missing", "error")]
+    (tmp_path / "dockerd").touch(mode=0o755)
+    assert found(checks.check_engine(config, answers=False)) == [("engine-stopped", "warning")]
+
+
+def test_fuse(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = tmp_path / "fuse"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert found(checks.check_fuse(config, device)) == [
+        ("fuse-device", "error"),
+        ("fuse-tools", "error"),
+    ]
+    device.touch()
+    (tmp_path / "fusermount3").touch(mode=0o755)
+    assert found(checks.check_fuse(config, device)) == []
+
+
+@pytest.mark.parametrize(
+    ("free", "finding"),
+    [(50 * GB, None), (10 * GB, ("disk-low", "warning")), (4 * GB, ("disk-full", "error"))],
+)
+def test_disk(config: Config, free: int, finding: tuple[str, str] | None) -> None:
+    expected = [] if finding is None else [finding, finding]
+    assert found(checks.check_disk(config, free=lambda _: free)) == expected
+
+
+def test_disk_of_a_directory_that_is_not_there_yet(config: Config) -> None:
+    places: list[Path] = []
+
+    def free(path: Path) -> int:
+        places.append(path)
+        return 50 * GB
+
+    later = config.model_copy(update={"dir": config.dir / "new" / "one"})
+    assert found(checks.check_disk(later, free)) == []
+    assert places[0] == config.dir
+
+
+def test_memory(config: Config) -> None:
+    assert found(checks.check_memory(config, total=8 * GB)) == []
+    assert found(checks.check_memory(config, total=GB)) == [
+        ("memory-low", "warning"),
+        ("memory-offer", "warning"),
+    ]
+
+
+def test_cpu_offer(config: Config) -> None:
+    assert found(checks.check_cpu(config, cores=4)) == []
+    (finding,) = checks.check_cpu(config, cores=2)
+    assert (finding.id, finding.level) == ("cpu-offer", "error")
+    assert finding.problem == "servers.cpu.choices offers 4 CPUs, and this machine has 2"
+
+
+def test_open_files(config: Config) -> None:
+    assert found(checks.check_open_files(config, hard=20_000)) == []
+    assert found(checks.check_open_files(config, hard=1024)) == [("open-files", "warning")]
+
+
+def test_image_builder(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Path:
+        raise HostError("no client builds", "install one")
+
+    monkeypatch.setattr(images_host, "docker_client", none)
+    (finding,) = checks.check_image_builder(config)
+    assert (finding.id, finding.problem) == ("image-builder", "no client builds")
+
+
+def test_directory_behind_a_closed_one(config: Config, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    inside = config.model_copy(update={"dir": closed / "state"})
+    findings = list(checks.check_reachable(inside))
+    assert findings[0].id == "dir-closed"
+    assert "keeps the components from" in findings[0].problem
+
+
+def test_directory_too_long_for_sockets(config: Config) -> None:
+    long = config.model_copy(update={"dir": Path("/var/lib") / ("x" * 90)})
+    (finding,) = checks.check_reachable(long)
+    assert (finding.id, finding.level) == ("dir-long", "error")
+    excess = len("/var/lib/" + "x" * 90 + "/agent/api/agent.sock") - 107
+    assert f"shorter by {excess} characters" in finding.hint
+
+
+def test_port_in_use_names_setting_and_program(config: Config) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        busy = changed(config, "ports", hub=other.getsockname()[1])
+        (finding,) = checks.check_ports(busy)
+    assert (finding.id, finding.level) == ("port-in-use", "error")
+    assert f"port {busy.ports.hub} (ports.hub) is in use by " in finding.problem
+    assert f"(process {os.getpid()})" in finding.problem
+    assert found(checks.check_ports(busy)) == []
+
+
+def test_network_of_somebody_else(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = [(ipaddress.IPv4Network("10.213.8.0/24"), "the interface eth1")]
+    monkeypatch.setattr(network, "taken", lambda _: taken)
+    (finding,) = checks.check_network(config)
+    assert (finding.id, finding.level) == ("network-overlap", "error")
+    assert "10.213.0.0/20 overlaps 10.213.8.0/24 of the interface eth1" in finding.problem
+
+
+@pytest.mark.parametrize(
+    ("public_url", "listen", "ids"),
+    [
+        ("http://127.0.0.1:41000", "127.0.0.1", []),
+        ("http://localhost:41000", "127.0.0.1", []),
+        ("https://hub.example.org:41000", "0.0.0.0", []),  # noqa: S104
+        ("https://hub.example.org", "127.0.0.1", ["public-url"]),
+        ("https://hub.example.org", "0.0.0.0", ["public-port"]),  # noqa: S104
+        ("http://hub.example.org:41000", "0.0.0.0", ["no-tls"]),  # noqa: S104
+        ("http://127.0.0.1:41000", "::", ["public-url"]),
+    ],
+)
+def test_public_url(config: Config, public_url: str, listen: str, ids: list[str]) -> None:
+    there = config.model_copy(update={"public_url": public_url, "listen": listen})
+    assert found(checks.check_public_url(there)) == [(name, "warning") for name in ids]
+
+
+def test_tls_files(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "there.pem").touch()
+    tls = {"mode": "files", "certificate": tmp_path / "there.pem", "key": tmp_path / "gone.pem"}
+    (finding,) = checks.check_tls_files(changed(config, "tls", **tls))
+    assert (finding.id, finding.level) == ("tls-files", "error")
+    assert finding.problem.startswith("tls.key: ")
+
+
+def test_errors_come_first(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def one(level: Any) -> Any:
+        return lambda _: iter([Finding(level, level, "p", "h")])
+
+    monkeypatch.setattr(checks, "CHECKS", (one("warning"), one("error"), one("warning")))
+    assert [finding.level for finding in checks.run(config)] == ["error", "warning", "warning"]
