@@ -25,13 +25,10 @@ def run() -> Iterator[str]:
         servers = service.config.servers
         image = servers.images[0].reference
         peer = stock_hub.running(image, servers.cpu.default, servers.memory.default)
-        http_person.log_in(service, USER).close()
+        http_person.log_in(service, USER)
         scopes = [argument for scope in _SCOPES for argument in ("--scope", scope)]
         token = service.quaderno("token", "create", "bench", *scopes).stdout.strip()
-        with stock_hub.running(image, servers.cpu.default, servers.memory.default) as (
-            stock_url,
-            stock_token,
-        ):
+        with peer as (stock_url, stock_token):
             ours = Peer(service.config.public_url, token)
             stock = Peer(stock_url, stock_token)
             stock.request("POST", f"/users/{USER}")

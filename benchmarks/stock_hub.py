@@ -90,7 +90,7 @@ def _proxy() -> str:
     program = cache / "node_modules" / ".bin" / "configurable-http-proxy"
     if not program.exists():
         subprocess.run(
-            ["npm", "install", "--prefix", str(cache), "configurable-http-proxy@5.3.0"],  # noqa: S607
+            ["npm", "install", "--prefix", str(cache), "configurable-http-proxy@5.3.0"],
             check=True,
         )
     return str(program)

@@ -1,5 +1,7 @@
 """A person at a browser without a screen: follows redirects, fills in forms."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from urllib.parse import urljoin
 
@@ -43,15 +45,26 @@ def submit(client: httpx.Client, page: httpx.Response, field: str, **values: str
     return client.post(target, data={**fields, **values}, headers=headers)
 
 
-def log_in(service: Service, username: str, password: str | None = None) -> httpx.Client:
-    """A client that has logged in at the hub, having authorized it the first time."""
-    client = httpx.Client(follow_redirects=True, timeout=30)
+@contextmanager
+def logged_in(
+    service: Service, username: str, password: str | None = None
+) -> Iterator[httpx.Client]:
+    """A client that has logged in at the hub and authorized it."""
+    with httpx.Client(follow_redirects=True, timeout=30) as client:
+        _log_in(client, service, username, password or PASSWORDS[username])
+        yield client
+
+
+def log_in(service: Service, username: str) -> None:
+    """Log in once, so that the hub knows `username`."""
+    with logged_in(service, username):
+        pass
+
+
+def _log_in(client: httpx.Client, service: Service, username: str, password: str) -> None:
     page = client.get(service.config.public_url)
-    page = submit(
-        client, page, "password", login=username, password=password or PASSWORDS[username]
-    )
+    page = submit(client, page, "password", login=username, password=password)
     if not str(page.url).startswith(service.config.public_url):
         page = submit(client, page, "scopes", action="grant")
     assert page.status_code == 200, f"{page.url}: {page.text}"
     assert str(page.url).startswith(service.config.public_url), page.url
-    return client

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +16,8 @@ class Kernel:
     """Starts a kernel in a person's server and keeps one websocket to it."""
 
     def __init__(self, service: Service, username: str) -> None:
-        self._client = http_person.log_in(service, username)
+        self._leave = ExitStack()
+        self._client = self._leave.enter_context(http_person.logged_in(service, username))
         self._base = f"{service.config.public_url}/user/{username}/"
         # Visiting the server logs the browser in there.
         self._client.get(f"{self._base}lab")
@@ -37,7 +39,7 @@ class Kernel:
     ) -> None:
         if self._socket is not None:
             self._socket.close()
-        self._client.close()
+        self._leave.close()
 
     def _headers(self) -> dict[str, str]:
         tokens = [c for c in self._client.cookies.jar if c.name == "_xsrf"]

@@ -31,8 +31,11 @@ def start_server(page: Page, service: Service, username: str) -> None:
 def run_cell(page: Page, code: str, output: str) -> None:
     """Run `code` in a new notebook and wait for `output`."""
     page.locator(".jp-LauncherCard[data-category='Notebook']").first.click(timeout=60_000)
+    idle = page.get_by_role("button", name="Python 3 (ipykernel) | Idle")
+    expect(idle).to_be_visible(timeout=60_000)
     cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").first
     cell.click()
     page.keyboard.insert_text(code)
+    expect(cell).to_contain_text(code.splitlines()[-1])
     page.keyboard.press("Shift+Enter")
     expect(page.locator(".jp-OutputArea-output").first).to_contain_text(output, timeout=60_000)

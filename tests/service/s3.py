@@ -41,7 +41,7 @@ class ObjectStore:
 
 def keys(service: Service, username: str) -> dict[str, str]:
     """A person's S3 keys, from the hub's API in their logged-in browser."""
-    with http_person.log_in(service, username) as client:
+    with http_person.logged_in(service, username) as client:
         url = f"{service.config.public_url}/hub/api/quaderno/users/{username}/s3-keys"
         answer: httpx.Response = client.get(
             url, headers={"Referer": f"{service.config.public_url}/hub/home"}

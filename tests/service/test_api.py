@@ -10,7 +10,7 @@ from tests.service.running import Hub, Service
 
 @pytest.fixture(scope="module", autouse=True)
 def known_to_the_hub(service: Service) -> None:
-    http_person.log_in(service, "ada").close()
+    http_person.log_in(service, "ada")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_options_that_are_not_offered_are_refused(
 def test_the_form_is_trusted_no_more_than_the_api(service: Service, hub: Hub) -> None:
     if hub.running("ada"):
         hub.stop("ada")
-    with http_person.log_in(service, "ada") as client:
+    with http_person.logged_in(service, "ada") as client:
         page = client.get(f"{service.config.public_url}/hub/spawn")
         refused = http_person.submit(client, page, "own_image", cpu="1000", memory="1G")
     assert refused.status_code == 400

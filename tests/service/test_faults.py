@@ -18,7 +18,7 @@ from tests.service.s3 import object_store
 
 @pytest.fixture(scope="module", autouse=True)
 def adas_server(service: Service, hub: Hub) -> Iterator[None]:
-    http_person.log_in(service, "ada").close()
+    http_person.log_in(service, "ada")
     if not hub.running("ada"):
         hub.start("ada")
     yield

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from jupyterhub.apihandlers import APIHandler
+from jupyterhub.orm import Service
 from jupyterhub.scopes import Scope
 from tornado import web
 
@@ -66,6 +67,7 @@ class S3KeysHandler(APIHandler):
         raise web.HTTPError(HTTPStatus.FORBIDDEN, "These are not your keys.")
 
     def _client(self) -> str:
-        """Who asked: a service's name, or the note of the user's token (which names the server)."""
-        token = self.get_token()
-        return str(getattr(token, "note", None) or getattr(self.current_user, "name", "?"))
+        """Who asked: a service, or what a person's token is for (its note names the server)."""
+        if isinstance(self.current_user, Service):
+            return f"service {self.current_user.name}"
+        return str(getattr(self.get_token(), "note", None) or "their browser")

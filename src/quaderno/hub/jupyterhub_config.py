@@ -71,6 +71,8 @@ c.QuadernoDockerSpawner.hub_connect_url = (
 )
 c.QuadernoDockerSpawner.options_form = "spawn.html asks the spawner for its offer"
 c.QuadernoDockerSpawner.options_from_form = options.from_form
+# `start` reads and checks the options; JupyterHub must not warn that nobody does.
+c.QuadernoDockerSpawner.apply_user_options = lambda _spawner, _options: None
 c.QuadernoDockerSpawner.start_timeout = config.servers.start_timeout + config.servers.http_timeout
 c.QuadernoDockerSpawner.http_timeout = config.servers.http_timeout
 c.QuadernoDockerSpawner.poll_interval = 10

@@ -40,6 +40,7 @@ class QuadernoDockerSpawner(DockerSpawner):
         super().__init__(*args, **kwargs)
         self.steps = Progress()
         self.chosen: options.ServerOptions | None = None
+        self._started_with = self.orm_spawner.user_options if self.orm_spawner else None
 
     @property
     def agent(self) -> AgentClient:
@@ -93,6 +94,17 @@ class QuadernoDockerSpawner(DockerSpawner):
 
         Raises SpawnException with a sentence for the user when it cannot start.
         """
+        try:
+            where = await self._start()
+        except BaseException:
+            # JupyterHub has saved the options already; those that failed must not be the next
+            # start's default.
+            self.orm_spawner.user_options = self._started_with
+            raise
+        self._started_with = self.user_options
+        return where
+
+    async def _start(self) -> tuple[str, int]:
         self.steps = Progress()
         self.steps.begin("options")
         try:
@@ -104,11 +116,7 @@ class QuadernoDockerSpawner(DockerSpawner):
             ip, port = await super().start()
             await self._answers(ip, port)
         except ImageNotFound as error:
-            raise SpawnException(
-                f"The image {self.image} does not exist, or may not be pulled.",
-                reason="image_not_found",
-                log_message=f"image {self.image}: {error.explanation}",
-            ) from error
+            raise self._no_image("does not exist, or may not be pulled", error) from error
         except requests.ConnectionError as error:
             raise SpawnException(
                 "The container engine does not answer. Try again in a moment.",
@@ -120,8 +128,20 @@ class QuadernoDockerSpawner(DockerSpawner):
 
     async def pull_image(self, image: str) -> None:
         self.steps.begin("image", image)
-        await super().pull_image(image)
+        try:
+            await super().pull_image(image)
+        except ImageNotFound:
+            raise
+        except APIError as error:
+            raise self._no_image("cannot be fetched from its registry", error) from error
         self.steps.done("image")
+
+    def _no_image(self, what: str, error: APIError) -> SpawnException:
+        return SpawnException(
+            f"The image {self.image} {what}.",
+            reason="image",
+            log_message=f"image {self.image}: {error.explanation}",
+        )
 
     async def create_object(self) -> Any:
         """Directories first (the container binds them), then network and container at once, while
