@@ -34,7 +34,7 @@ class Rclone:
 
     def __init__(self, plan: MountPlan, pid: int, child: subprocess.Popen[bytes] | None) -> None:
         self.pid, self.exited = pid, asyncio.Event()
-        self._child = child
+        self._child, self._socket = child, plan.socket
         self._pidfd = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._on_exit)
         transport = httpx.AsyncHTTPTransport(uds=str(plan.socket), verify=_NO_TLS)
@@ -52,11 +52,8 @@ class Rclone:
             rclone = cls(plan, pid, None)
         except ProcessLookupError:
             return None
-        try:
-            if (await rclone.call("core/pid", within=5))["pid"] == pid:
-                return rclone
-        except StorageError:
-            pass  # it is ended below
+        if await rclone.answers():
+            return rclone
         await rclone.kill()
         return None
 
@@ -66,7 +63,7 @@ class Rclone:
         child = _spawn(config, plan)
         rclone = cls(plan, child.pid, child)
         deadline = time.monotonic() + START_DEADLINE
-        while not plan.socket.exists():
+        while not await rclone.answers():
             if rclone.exited.is_set() or time.monotonic() > deadline:
                 await rclone.kill()
                 log = plan.state / "rclone.log"
@@ -84,6 +81,15 @@ class Rclone:
             reason = answer.json().get("error", answer.status_code)
             raise StorageError(f"rclone: {command}: {reason}")
         return answer.json()
+
+    async def answers(self) -> bool:
+        """Whether it is this process that answers on the socket."""
+        if not self._socket.exists():
+            return False
+        try:
+            return bool((await self.call("core/pid", within=5))["pid"] == self.pid)
+        except StorageError:
+            return False
 
     async def quit(self) -> None:
         """End it in order; its uploads must be finished."""

@@ -101,7 +101,7 @@ class UserMounts:
             self._task.add_done_callback(_report)
 
     async def refresh(self) -> None:
-        """Forget what directories hold: changes made elsewhere show at once. Raises StorageError."""
+        """Have changes that were made elsewhere show at once. Raises StorageError."""
         if self._rclone is not None and self.state is State.READY:
             for area in self.plan.areas:
                 await self._rclone.call("vfs/forget", fs=area.remote)
@@ -145,8 +145,9 @@ class UserMounts:
                 continue
             except (StorageError, OSError) as error:
                 state = error.state if isinstance(error, WaitingError) else State.WAIT_S3
+                self.pending = await self._unsent()
                 await self._publish(state, str(error))
-            if not self.wanted and not await self._unsent():
+            if not self.wanted and not self.pending:
                 break
             await self._pause(delay)
             delay = min(delay * 2, RETRY_MOST)
@@ -205,15 +206,16 @@ class UserMounts:
         return rclone
 
     async def _mount_area(self, rclone: Rclone, area: Area) -> None:
-        for mount_type in mounts.MOUNT_TYPES[:-1]:
-            with contextlib.suppress(StorageError):
-                await rclone.call(
-                    "mount/mount", **mounts.mount_call(self._config, area, mount_type)
-                )
-                return
-            LOG.warning("%s cannot be mounted with %s", area.mountpoint, mount_type)
-        call = mounts.mount_call(self._config, area, mounts.MOUNT_TYPES[-1])
-        await rclone.call("mount/mount", **call)
+        best, fallback = (
+            mounts.mount_call(self._config, area, mount_type) for mount_type in mounts.MOUNT_TYPES
+        )
+        try:
+            await rclone.call("mount/mount", **best)
+        except StorageError as error:
+            if "failed to mount FUSE" not in error.message:
+                raise  # the store's trouble; another kind of mount would have it too
+            LOG.warning("%s is mounted with %s: %s", area.mountpoint, fallback["mountType"], error)
+            await rclone.call("mount/mount", **fallback)
 
     async def _is_mounted(self, rclone: Rclone) -> bool:
         """Whether every area is in the mount table, and its cache on the disk."""
@@ -288,7 +290,7 @@ class UserMounts:
             self._rclone = None
         directories.prepare_mountpoints(self.plan)
         self._keys.forget(self.plan.username)
-        self._task = None
+        self._task, self.pending = None, 0
         if self.wanted:
             self.run()
         else:
