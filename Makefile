@@ -6,7 +6,7 @@ COMPILE = $(UV) pip compile --quiet --generate-hashes --universal --python-versi
 .PHONY: up test lint docs bench lock environment
 
 up: ## Install what is missing and start the service
-	VENV=$(VENV) ./bootstrap.sh && $(VENV)/bin/quaderno up --detach
+	@VENV=$(VENV) ./bootstrap.sh && $(VENV)/bin/quaderno up --detach
 
 test: environment ## Run all tests
 	$(TEST_VENV)/bin/pytest
@@ -26,4 +26,4 @@ lock: ## Renew the lock files, within the ranges of pyproject.toml and image.in
 	$(COMPILE) requirements/image.in --no-emit-package rfc3987-syntax --output-file requirements/image.lock
 
 environment: # what test, lint, docs and bench need
-	VENV=$(TEST_VENV) LOCK=requirements/dev.lock PACKAGES=chromium ./bootstrap.sh
+	@VENV=$(TEST_VENV) LOCK=requirements/dev.lock PACKAGES=chromium ./bootstrap.sh

@@ -226,7 +226,7 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    out.print(table, width=max(out.width, _TABLE_WIDTH), crop=False)
+    Console(highlight=False, width=max(out.width, _TABLE_WIDTH)).print(table)
 
 
 @app.command()

@@ -176,6 +176,14 @@ def _ids(user: str | None) -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
+def renew_certificates(config: Config) -> bool:
+    """Put a renewed certificate into force while the edge runs; False when there is none."""
+    if not edge.certificates_renewed(config):
+        return False
+    edge.prepare(config, *_ids("quaderno-edge"))
+    return True
+
+
 # --- starting
 
 

@@ -237,13 +237,26 @@ def _api_user(config: Config) -> str:
     return f"{API_USER}:{bcrypt.hashpw(password, bcrypt.gensalt(rounds=4)).decode()}"
 
 
-def _copy_certificates(config: Config, user: int, group: int) -> None:
-    """Copies that the edge alone may read: private keys are usually root's."""
+def certificates_renewed(config: Config) -> bool:
+    """Whether the operator's certificate or key is not what Traefik has; raises OSError."""
+    return any(
+        not copy.exists() or copy.read_bytes() != source.read_bytes()
+        for source, copy in _certificates(config)
+    )
+
+
+def _certificates(config: Config) -> list[tuple[Path, Path]]:
+    """The operator's files and our copies: private keys are usually root's."""
+    copies = config.dir / "edge" / "tls"
+    pairs = ((config.tls.certificate, "certificate.pem"), (config.tls.key, "key.pem"))
     if config.tls.mode != "files":
-        return
-    for source, name in ((config.tls.certificate, "certificate.pem"), (config.tls.key, "key.pem")):
-        if source is not None:
-            _replace(config.dir / "edge" / "tls" / name, source.read_bytes(), user, group, 0o600)
+        return []
+    return [(source, copies / name) for source, name in pairs if source is not None]
+
+
+def _copy_certificates(config: Config, user: int, group: int) -> None:
+    for source, copy in _certificates(config):
+        _replace(copy, source.read_bytes(), user, group, 0o600)
 
 
 def _write(path: Path, content: dict[str, Any], group: int) -> None:

@@ -58,7 +58,7 @@ def up(config: Config, progress: Progress) -> bool:
     """
     with process.exclusively(config):
         if _current(config):
-            return False
+            return _renew_certificates(config, progress)
         host.ensure_engine(config.logs / "dockerd.log", progress)
         network.ensure(config)
         _ensure_image(config, progress)
@@ -69,6 +69,13 @@ def up(config: Config, progress: Progress) -> bool:
             _await_healthy(config, component, progress)
         _initialise_store(config, progress)
     return True
+
+
+def _renew_certificates(config: Config, progress: Progress) -> bool:
+    renewed = components.renew_certificates(config)
+    if renewed:
+        progress("The renewed certificate is in force")
+    return renewed
 
 
 def _current(config: Config) -> bool:

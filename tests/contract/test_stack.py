@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import yaml
 
 from quaderno import components, edge, host, init, process, stack, supervisor
 from quaderno import config as quaderno_config
@@ -70,8 +72,9 @@ def config() -> Iterator[Config]:
     directory.chmod(0o711)
     init.write(directory, first_port=free_ports())
     path = directory / "quaderno.yaml"
-    text = path.read_text().replace("servers:\n", "servers:\n  network: 127.213.0.0/20\n")
-    path.write_text(text)
+    data = yaml.safe_load(path.read_text())
+    data["servers"]["network"] = "127.213.0.0/20"
+    path.write_text(yaml.safe_dump(data))
     yield quaderno_config.load(directory)
     shutil.rmtree(directory)
 
@@ -224,6 +227,58 @@ def test_preparing_again_changes_nothing(running: Config) -> None:
     tls = (running.dir / "edge" / "tls").stat()
     edge.prepare(running, tls.st_uid, tls.st_gid)
     assert fixed.read_text() == before
+
+
+def test_renewed_certificate_is_in_force_without_a_restart(config: Config, tmp_path: Path) -> None:
+    """On an edge of its own, with TLS on all public ports."""
+    first, second = (certificate(tmp_path / name) for name in ("first", "second"))
+    key_pair = {"mode": "files", "certificate": tmp_path / "c.pem", "key": tmp_path / "k.pem"}
+    secure = config.model_copy(
+        update={
+            "dir": config.dir / "secure",
+            "tls": quaderno_config.Tls.model_validate(key_pair),
+            "ports": quaderno_config.Ports.from_first(free_ports()),
+            "public_url": "https://localhost:8000",
+        }
+    )
+    secure.dir.mkdir(mode=0o711)
+    for user in components.USERS:
+        host.ensure_user(user)
+    (secure.dir / "quaderno.yaml").write_text(quaderno_config.dump(secure))
+    install(first, tmp_path)
+    supervisor.start(secure, ["edge"])
+    try:
+        wait_for(lambda: components.healthy(secure, EDGE), 30, "the edge's health")
+        pid = edge_pid(secure)
+        with listening(secure.ports.store_s3):
+            ports = (secure.ports.web, secure.ports.iam, secure.ports.s3)
+            wait_for(lambda: {served(port) for port in ports} == {first[0]}, 5, "the certificate")
+        assert not components.renew_certificates(secure)
+        install(second, tmp_path)
+        assert components.renew_certificates(secure)
+        wait_for(lambda: served(secure.ports.web) == second[0], 5, "the new certificate")
+        assert edge_pid(secure) == pid
+    finally:
+        stack.down(secure, print)
+
+
+def certificate(directory: Path) -> tuple[str, str]:
+    """A self-signed certificate for localhost and its key, as PEM."""
+    directory.mkdir()
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(directory / "key"), "-out", str(directory / "certificate")]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *files]
+    process.call(command, {"PATH": "/usr/bin:/bin"})
+    return (directory / "certificate").read_text(), (directory / "key").read_text()
+
+
+def install(pair: tuple[str, str], directory: Path) -> None:
+    for text, name in zip(pair, ("c.pem", "k.pem"), strict=True):
+        (directory / name).write_text(text)
+
+
+def served(port: int) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", port))
 
 
 def test_killed_component_is_back_at_once(running: Config) -> None:
