@@ -14,6 +14,7 @@ from quaderno.checks import Finding
 from quaderno.config import Config, generate
 from quaderno.errors import HostError
 from quaderno.images import host as images_host
+from tests.service.running import free_ports
 
 GB = 10**9
 
@@ -132,7 +133,8 @@ def test_directory_too_long_for_sockets(config: Config) -> None:
     assert f"shorter by {excess} characters" in finding.hint
 
 
-def test_port_in_use_names_setting_and_program(config: Config) -> None:
+def test_port_in_use_names_setting_and_program(tmp_path: Path) -> None:
+    config = generate(tmp_path, first_port=free_ports())
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
