@@ -8,8 +8,6 @@ import statistics
 import time
 from collections.abc import Iterator
 
-import httpx
-
 from benchmarks import stock_hub
 from tests.service import http_person
 from tests.service.running import Hub, running_service, wait_for
@@ -42,12 +40,6 @@ def run() -> Iterator[str]:
 class Peer(Hub):
     """A hub whose servers are started and stopped by the clock."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self._url = url
-        self._client = httpx.Client(
-            base_url=f"{url}/hub/api", headers={"Authorization": f"token {token}"}, timeout=120
-        )
-
     def start_and_stop(self) -> float:
         """Seconds until JupyterLab answers."""
         begin = time.monotonic()
@@ -60,4 +52,4 @@ class Peer(Hub):
 
     def _lab_answers(self) -> bool:
         # Until the route is there the hub answers in the server's place, with a redirect.
-        return self._client.get(f"{self._url}/user/{USER}/api/status").status_code == 200
+        return self.request("GET", f"/../../user/{USER}/api/status").status_code == 200

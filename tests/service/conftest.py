@@ -23,7 +23,10 @@ def service() -> Iterator[Service]:
 def hub(service: Service) -> Hub:
     """The API as an operator's automation uses it."""
     scopes = ["--scope", "servers", "--scope", "read:users", "--scope", "list:users"]
-    return Hub(service, service.quaderno("token", "create", "tests", *scopes).stdout.strip())
+    return Hub(
+        service.config.public_url,
+        service.quaderno("token", "create", "tests", *scopes).stdout.strip(),
+    )
 
 
 @pytest.fixture(scope="session")

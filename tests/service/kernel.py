@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 from tests.service import http_person
 from tests.service.running import Service
@@ -16,19 +16,21 @@ class Kernel:
     """Starts a kernel in a person's server and keeps one websocket to it."""
 
     def __init__(self, service: Service, username: str) -> None:
-        self._leave = ExitStack()
-        self._client = self._leave.enter_context(http_person.logged_in(service, username))
+        self._service, self._username = service, username
         self._base = f"{service.config.public_url}/user/{username}/"
-        # Visiting the server logs the browser in there.
-        self._client.get(f"{self._base}lab")
-        answer = self._client.post(f"{self._base}api/kernels", headers=self._headers())
-        assert answer.status_code == 201, answer.text
-        self._id = answer.json()["id"]
         self._session = uuid.uuid4().hex
-        self._socket: ClientConnection | None = None
 
     def __enter__(self) -> Self:
-        self.reconnect()
+        with ExitStack() as stack:
+            self._client = stack.enter_context(http_person.logged_in(self._service, self._username))
+            # Visiting the server logs the browser in there.
+            self._client.get(f"{self._base}lab")
+            answer = self._client.post(f"{self._base}api/kernels", headers=self._headers())
+            assert answer.status_code == 201, answer.text
+            self._id = answer.json()["id"]
+            self._sockets = stack.enter_context(ExitStack())
+            self.reconnect()
+            self._leave = stack.pop_all()
         return self
 
     def __exit__(
@@ -37,8 +39,6 @@ class Kernel:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._socket is not None:
-            self._socket.close()
         self._leave.close()
 
     def _headers(self) -> dict[str, str]:
@@ -51,11 +51,12 @@ class Kernel:
         """Open the websocket, again where the edge was lost."""
         url = f"{self._base}api/kernels/{self._id}/channels?session_id={self._session}"
         headers = {"Cookie": self._headers()["Cookie"]}
-        self._socket = connect(url.replace("http", "ws", 1), additional_headers=headers)
+        self._sockets.close()
+        connection = connect(url.replace("http", "ws", 1), additional_headers=headers)
+        self._socket = self._sockets.enter_context(connection)
 
     def run(self, code: str) -> str:
         """Run `code` and return what it printed; fails the test on an error or silence."""
-        assert self._socket is not None
         message = _execute_request(code, self._session)
         self._socket.send(json.dumps(message))
         printed = ""

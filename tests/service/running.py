@@ -154,15 +154,15 @@ def show_logs(service: Service) -> None:
 class Hub:
     """The hub's REST API with a token."""
 
-    def __init__(self, service: Service, token: str) -> None:
-        self._client = httpx.Client(
-            base_url=f"{service.config.public_url}/hub/api",
-            headers={"Authorization": f"token {token}"},
-            timeout=60,
-        )
+    def __init__(self, public_url: str, token: str) -> None:
+        self._url = f"{public_url}/hub/api"
+        self._headers = {"Authorization": f"token {token}"}
 
     def request(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
-        return self._client.request(method, path, **kwargs)
+        """One request, on a connection of its own: restarts of the edge go unnoticed."""
+        return httpx.request(
+            method, f"{self._url}{path}", headers=self._headers, timeout=60, **kwargs
+        )
 
     def start(self, username: str, **options: Any) -> None:
         """Start a user's server and wait until it is ready."""

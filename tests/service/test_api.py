@@ -55,7 +55,7 @@ def test_an_image_that_does_not_exist_is_named(service: Service, hub: Hub) -> No
 
 def test_a_token_does_what_its_scopes_say(service: Service) -> None:
     token = service.quaderno("token", "create", "reader", "--scope", "list:users").stdout.strip()
-    reader = Hub(service, token)
+    reader = Hub(service.config.public_url, token)
     assert reader.request("GET", "/users").status_code == 200
     assert reader.request("POST", "/users/ada/server", json={}).status_code in (403, 404)
     assert reader.request("GET", "/quaderno/users/ada/s3-keys").status_code == 403

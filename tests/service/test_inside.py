@@ -160,7 +160,18 @@ def outside() -> Iterator[str]:
         f"ip -n {name} link set eth0 up",
     ):
         subprocess.run(command.split(), check=True)
-    web = ["ip", "netns", "exec", name, sys.executable, "-m", "http.server", "8000"]
+    web = [
+        "ip",
+        "netns",
+        "exec",
+        name,
+        sys.executable,
+        "-m",
+        "http.server",
+        "-b",
+        "0.0.0.0",
+        "8000",
+    ]
     with tempfile.TemporaryDirectory() as empty:
         server = subprocess.Popen(web, cwd=empty, stderr=subprocess.DEVNULL)
         try:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -35,7 +36,7 @@ class AgentClient:
 
     async def ensure(self, username: str, server: str) -> MountState:
         """Make the user's directories now and the mounts in the background, for `server`."""
-        return _state(await self._request("PUT", f"/users/{username}/servers/{server or '-'}"))
+        return _state(await self._request("PUT", _server_path(username, server)))
 
     async def wait(self, username: str, seconds: float) -> MountState:
         """The state once it is settled (ready or known to be unavailable), at most `seconds`
@@ -44,7 +45,7 @@ class AgentClient:
 
     async def release(self, username: str, server: str) -> None:
         """`server` no longer uses the mounts; the agent drains and unmounts after the last."""
-        await self._request("DELETE", f"/users/{username}/servers/{server or '-'}")
+        await self._request("DELETE", _server_path(username, server))
 
     async def _request(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
         try:
@@ -62,6 +63,11 @@ class AgentClient:
             )
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def _server_path(username: str, server: str) -> str:
+    """The default server, whose name is empty, is written `-`."""
+    return f"/users/{username}/servers/{quote(server, safe='') or '-'}"
 
 
 def _state(answer: dict[str, Any]) -> MountState:

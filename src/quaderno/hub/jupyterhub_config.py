@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from quaderno import config as quaderno_config
-from quaderno.hub import TEMPLATES, credentials, options
+from quaderno.hub import TEMPLATES, credentials, options, tokens
 from quaderno.hub.authenticator import QuadernoAuthenticator, keep_newest_tokens
 from quaderno.hub.proxy import EdgeProxy
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
 
 c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821 - given by JupyterHub
 config = quaderno_config.load_file(Path(os.environ["QUADERNO_CONFIG"]))
-data = config.dir / "hub"
 https = config.public_url.startswith("https://")
 
 # --- where it listens, and where it keeps what it knows
 c.JupyterHub.bind_url = config.public_url
 c.JupyterHub.public_url = config.public_url
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{config.ports.hub}"
-c.JupyterHub.db_url = config.hub.database or f"sqlite:///{data / 'jupyterhub.sqlite'}"
+c.JupyterHub.db_url = tokens.database(config)
 c.JupyterHub.cookie_secret = bytes.fromhex(config.hub.cookie_secret.get_secret_value())
 c.CryptKeeper.keys = [bytes.fromhex(config.hub.crypt_key.get_secret_value())]
 c.JupyterHub.trusted_downstream_ips = ["127.0.0.1"]
@@ -91,6 +90,7 @@ c.JupyterHub.load_roles = [
         "scopes": ["users:activity!user", "access:servers!server", f"{credentials.SCOPE}!user"],
     },
     {"name": "agent", "services": ["agent"], "scopes": [credentials.SCOPE]},
+    *tokens.declared_roles(config),
 ]
 
 # --- pages

@@ -41,6 +41,7 @@ def environment(config: Config, options: ServerOptions) -> dict[str, str]:
         "MEM_LIMIT": str(options.memory),
         "AWS_ENDPOINT_URL_S3": config.store_endpoint_for_servers,
         "AWS_REGION": config.store.region,
+        "AWS_DEFAULT_REGION": config.store.region,  # what boto3 reads
         "HOME": HOME,
         "JUPYTERHUB_ROOT_DIR": WORKAREA,
         "JUPYTERHUB_DEFAULT_URL": "/lab",

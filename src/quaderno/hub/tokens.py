@@ -1,8 +1,10 @@
 """`python -m quaderno.hub.tokens NAME SCOPE...`: print a new JupyterHub service token.
 
-Works on the hub's database, as `jupyterhub token` does, so the hub may be running or not.
+The token belongs to a service of that name, which lives until it is removed through the hub's
+API.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,13 +13,40 @@ from jupyterhub import orm, roles, scopes
 from jupyterhub.slugs import is_valid_safe_slug
 
 from quaderno import config as quaderno_config
+from quaderno.config import Config
 from quaderno.hub import credentials
 
 
-def create(database: str, name: str, wanted: list[str]) -> str:
+def granted(config: Config) -> dict[str, list[str]]:
+    """What each service with a token may do: name -> scopes.
+
+    A file beside the database, because JupyterHub deletes at each start the roles that its
+    configuration does not declare.
+    """
+    try:
+        found: dict[str, list[str]] = json.loads(_record(config).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def declared_roles(config: Config) -> list[dict[str, object]]:
+    """The roles of services with tokens, for `c.JupyterHub.load_roles`."""
+    return [_role(name, scopes) for name, scopes in granted(config).items()]
+
+
+def _role(name: str, scopes: list[str]) -> dict[str, object]:
+    return {"name": f"token-{name}", "services": [name], "scopes": scopes}
+
+
+def _record(config: Config) -> Path:
+    return config.dir / "hub" / "token-roles.json"
+
+
+def create(config: Config, name: str, wanted: list[str]) -> str:
     """A token of the service `name` that may do what `wanted` says, and nothing else.
 
-    The service is made if needed and lives until it is removed through the hub's API. Raises
+    Works on the database, as `jupyterhub token` does, so the hub may be running or not. Raises
     ValueError in one line for a bad name or scope.
     """
     if not is_valid_safe_slug(name) or name == "agent":
@@ -26,30 +55,33 @@ def create(database: str, name: str, wanted: list[str]) -> str:
     for scope in wanted:
         if scope.partition("!")[0] not in scopes.scope_definitions:
             raise ValueError(f"{scope!r} is not a JupyterHub scope")
-    with orm.new_session_factory(database)() as session:
+    held = granted(config)
+    held[name] = sorted({*held.get(name, ()), *wanted})
+    role = _role(name, held[name])
+    with orm.new_session_factory(database(config))() as session:
         service = orm.Service.find(session, name)
         if service is None:
             service = orm.Service(name=name, from_config=False)
             session.add(service)
             session.commit()
-        role_name = f"token-{name}"
-        held = orm.Role.find(session, role_name)
-        both = sorted(set(wanted) | set(held.scopes if held else ()))
-        roles.create_role(
-            session, {"name": role_name, "scopes": both, "description": f"tokens of {name}"}
-        )
-        roles.grant_role(session, service, orm.Role.find(session, role_name))
+        roles.create_role(session, role)
+        roles.grant_role(session, service, orm.Role.find(session, role["name"]))
         token: str = service.new_api_token(note="quaderno token create", scopes=set(wanted))
         session.commit()
+    _record(config).write_text(json.dumps(held, indent=2), encoding="utf-8")
     return token
+
+
+def database(config: Config) -> str:
+    """SQLAlchemy URL of the hub's database."""
+    return config.hub.database or f"sqlite:///{config.dir / 'hub' / 'jupyterhub.sqlite'}"
 
 
 def main() -> int:
     """The command line."""
     config = quaderno_config.load_file(Path(os.environ["QUADERNO_CONFIG"]))
-    database = config.hub.database or f"sqlite:///{config.dir / 'hub' / 'jupyterhub.sqlite'}"
     try:
-        token = create(database, sys.argv[1], sys.argv[2:])
+        token = create(config, sys.argv[1], sys.argv[2:])
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 1
