@@ -9,12 +9,11 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.service.running import Hub, Service, running_service
 
-pytestmark = pytest.mark.service
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "images"
 
 
 @pytest.fixture(scope="session")
-def service() -> Iterator[Service]:
+def service(container_engine: None) -> Iterator[Service]:
     with running_service() as running:
         yield running
 

@@ -169,7 +169,7 @@ def outside() -> Iterator[str]:
         "-m",
         "http.server",
         "-b",
-        "0.0.0.0",
+        "192.0.2.2",
         "8000",
     ]
     with tempfile.TemporaryDirectory() as empty:

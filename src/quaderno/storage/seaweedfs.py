@@ -67,15 +67,20 @@ def directory(config: Config) -> Path:
 
 
 def prepare(config: Config) -> None:
-    """Write what `command` needs; idempotent. As root, gives it to the store's system user."""
+    """Write what `command` needs; idempotent. As root, gives it to the store's system user.
+
+    That user owns `home`, so as root nothing here follows a link inside it.
+    """
     home = directory(config)
     for path in (home, home / "data", home / "run"):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _give(path)
-    iam = home / "iam.json"
-    with os.fdopen(os.open(iam, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    new = config.dir / ".store-iam.json"
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(iam_settings(config), file, indent=2)
-    _give(iam)
+    _give(new)
+    new.replace(home / "iam.json")
 
 
 def _give(path: Path) -> None:
@@ -85,7 +90,7 @@ def _give(path: Path) -> None:
         user = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
         return
-    os.chown(path, user.pw_uid, user.pw_gid)
+    os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 def command(config: Config) -> list[str]:

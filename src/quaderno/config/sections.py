@@ -1,24 +1,9 @@
-"""Every setting of Quaderno: its type, default, help, and which components may read it.
+"""The groups of settings: each one's type, default and help, declared here and nowhere else."""
 
-`quaderno.yaml` holds what an operator chose; `Config` is the whole. Unknown keys are refused, so
-a typo is an error and never a silently ignored wish. Secrets are marked with the components that
-need them: `for_component` gives each component a copy without the others' secrets, and this copy
-is the only configuration an unprivileged process ever sees.
-"""
-
-import base64
 import ipaddress
-import os
-
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self
 
-import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -26,16 +11,12 @@ from pydantic import (
     Field,
     PlainSerializer,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from quaderno import __version__
-from quaderno.errors import ConfigError
 from quaderno.quantities import format_memory, parse_memory
-
-CONFIG_FILE = "quaderno.yaml"
 
 
 class NeededBy:
@@ -75,9 +56,7 @@ class Tls(Section):
     certificate: Path | None = Field(
         None, description="PEM file with the certificate chain; with `mode: files`."
     )
-    key: Path | None = Field(
-        None, description="PEM file with the private key; with `mode: files`."
-    )
+    key: Path | None = Field(None, description="PEM file with the private key; with `mode: files`.")
     email: str | None = Field(None, description="Contact address of the ACME account.")
     acme_directory: str | None = Field(
         None, description="URL of the ACME directory; Let's Encrypt when unset."
@@ -144,7 +123,7 @@ class Hub(Section):
     """JupyterHub."""
 
     cookie_secret: Annotated[Secret, NeededBy("hub")] = Field(
-        description="32 bytes in hexadecimal that sign login cookies; changing it logs everyone out."
+        description="32 bytes in hexadecimal that sign cookies; a new value logs everyone out."
     )
     crypt_key: Annotated[Secret, NeededBy("hub")] = Field(
         description="32 bytes in hexadecimal that encrypt people's tokens in the hub's database."
@@ -345,258 +324,3 @@ class Servers(Section):
     def gateway(self) -> str:
         """Address on this host where servers reach the hub's API and the store."""
         return str(next(ipaddress.IPv4Network(self.network).hosts()))
-
-
-class Config(Section):
-    """The settings of one Quaderno instance."""
-
-    dir: Path = Field(description="State directory; that of the file when unset.")
-    instance: str = Field(
-        pattern=r"^q[a-z0-9]{3,11}$",
-        description="Name of this instance; containers and networks start with it.",
-    )
-    name: str = Field("Quaderno", description="Name of the service, on every page.")
-    contact: str = Field(
-        "the operators of this service", description="Whom people are told to ask for help."
-    )
-    public_url: str = Field(
-        "http://127.0.0.1:8000", description="URL at which browsers reach the service."
-    )
-    listen: str = Field(
-        "127.0.0.1", description="Address of the public ports; `0.0.0.0` for all interfaces."
-    )
-    tls: Tls = Field(Tls(), description="Encryption of the public ports.")
-    ports: Ports = Field(Ports(), description="TCP ports.")
-    edge: Edge = Field(description="Traefik, in front of everything.")
-    hub: Hub = Field(description="JupyterHub.")
-    oidc: Oidc = Field(description="The identity provider people log in with.")
-    iam: Iam = Field(description="The embedded identity provider.")
-    store: Store = Field(description="The object store behind `cloud_storage`.")
-    agent: Agent = Field(description="The node agent, which owns the storage mounts.")
-    servers: Servers = Field(Servers(), description="People's servers.")
-
-    @field_validator("public_url")
-    @classmethod
-    def _public_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-            raise ValueError("expected http(s)://host[:port], without a path")
-        return value.rstrip("/")
-
-    @field_validator("listen")
-    @classmethod
-    def _listen(cls, value: str) -> str:
-        return str(ipaddress.ip_address(value))
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.tls.mode != "none" and not self.public_url.startswith("https://"):
-            raise ValueError(f"tls.mode `{self.tls.mode}` needs an https:// `public_url`")
-        if not self.iam.embedded and not self.oidc.issuer:
-            raise ValueError("an external identity provider (`iam.embedded: false`) "
-                             "needs `oidc.issuer`")
-        return self
-
-    # --- what components derive; nothing else asks whether iam or store is embedded
-
-    @property
-    def issuer(self) -> str:
-        """The OpenID Connect issuer."""
-        return self.oidc.issuer or self.iam_url
-
-    @property
-    def iam_url(self) -> str:
-        """Where browsers reach the embedded identity provider, without a trailing slash."""
-        return (self.iam.public_url or self._public_port(self.ports.iam)).rstrip("/")
-
-    @property
-    def store_endpoint(self) -> str:
-        """S3 URL for the components on this host."""
-        return self.store.endpoint or f"http://127.0.0.1:{self.ports.store_s3}"
-
-    @property
-    def sts_endpoint(self) -> str:
-        """STS URL for the components on this host."""
-        return self.store.sts_endpoint or self.store_endpoint
-
-    @property
-    def store_endpoint_for_servers(self) -> str:
-        """S3 URL inside people's servers."""
-        return self.store.endpoint or f"http://{self.servers.gateway}:{self.ports.servers_s3}"
-
-    @property
-    def store_public_endpoint(self) -> str:
-        """S3 URL for people's own computers."""
-        return self.store.endpoint or self._public_port(self.ports.s3)
-
-    def _public_port(self, port: int) -> str:
-        parts = urlsplit(self.public_url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        return f"{parts.scheme}://{host}:{port}"
-
-    # --- where things live
-
-    @property
-    def logs(self) -> Path:
-        """Log files, one per component."""
-        return self.dir / "logs"
-
-    @property
-    def agent_socket(self) -> Path:
-        """The node agent's API."""
-        return self.dir / "agent" / "api" / "agent.sock"
-
-    @property
-    def mounts(self) -> Path:
-        """One directory a user, bound into their servers as `cloud_storage`."""
-        return self.dir / "agent" / "mounts"
-
-    @property
-    def local(self) -> Path:
-        """One directory a user, bound into their servers as `local`."""
-        return self.dir / "local"
-
-    @property
-    def routes(self) -> Path:
-        """Directory of Traefik's dynamic configuration."""
-        return self.dir / "edge" / "routes"
-
-
-def load(directory: Path) -> Config:
-    """The configuration in `directory`/quaderno.yaml.
-
-    Raises ConfigError, in one line that names the key, when it cannot be used.
-    """
-    return load_file(directory / CONFIG_FILE)
-
-
-def load_file(path: Path) -> Config:
-    """The configuration in the file `path`; `dir` defaults to the file's directory."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist", "Write one with: quaderno init") from None
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}", "It is readable by root only"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not valid YAML: {where}", "Correct the file") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} does not hold settings", "Write one with: quaderno init")
-    data.setdefault("dir", str(path.parent.absolute()))
-    return parse(data, path)
-
-
-def parse(data: dict[str, Any], source: Path) -> Config:
-    """`data` as a Config; raises ConfigError naming `source` and the first offending key."""
-    try:
-        return Config.model_validate(data)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        key = ".".join(str(part) for part in problem["loc"]) or "the file"
-        reason = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            reason = "unknown setting" + _did_you_mean(problem["loc"])
-        elif problem["type"] == "missing":
-            reason = "required, but not set"
-        raise ConfigError(
-            f"{source}: {key}: {reason}", "docs/reference/settings.md lists every setting"
-        ) from error
-
-
-def _did_you_mean(location: tuple[int | str, ...]) -> str:
-    from difflib import get_close_matches
-
-    section: Any = Config
-    for part in location[:-1]:
-        field = getattr(section, "model_fields", {}).get(part)
-        section = field.annotation if field else None
-    known = list(getattr(section, "model_fields", {}))
-    close = get_close_matches(str(location[-1]), known, n=1)
-    return f"; did you mean `{close[0]}`?" if close else ""
-
-
-def dump(config: Config, *, exclude_defaults: bool = False) -> str:
-    """`config` as YAML, secrets included."""
-    data = config.model_dump(mode="json", exclude_defaults=exclude_defaults)
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-
-
-def secret_fields(
-    model: type[BaseModel] = Config, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], frozenset[str]]]:
-    """Each secret setting's path and the components that need it."""
-    for name, field in model.model_fields.items():
-        for mark in field.metadata:
-            if isinstance(mark, NeededBy):
-                yield (*path, name), mark.components
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from secret_fields(field.annotation, (*path, name))
-
-
-def for_component(config: Config, component: str) -> Config:
-    """A copy of `config` in which the secrets that `component` does not need are empty."""
-    data = config.model_dump(mode="json")
-    for path, components in secret_fields():
-        if component not in components:
-            section = data
-            for part in path[:-1]:
-                section = section[part]
-            section[path[-1]] = ""
-    return Config.model_validate(data)
-
-
-def generate(
-    directory: Path,
-    *,
-    public_url: str | None = None,
-    first_port: int = 8000,
-    network: str | None = None,
-    cpu: CpuChoice | None = None,
-    memory: MemoryChoice | None = None,
-) -> Config:
-    """A new instance's configuration with fresh secrets."""
-    ports = Ports.from_first(first_port)
-    servers: dict[str, Any] = {"network": network, "cpu": cpu, "memory": memory}
-    return Config(
-        dir=directory.absolute(),
-        instance="q" + secrets.token_hex(3),
-        public_url=public_url or f"http://127.0.0.1:{ports.web}",
-        ports=ports,
-        edge=Edge(api_password=SecretStr(secrets.token_urlsafe(32))),
-        hub=Hub(
-            cookie_secret=SecretStr(secrets.token_hex(32)),
-            crypt_key=SecretStr(secrets.token_hex(32)),
-        ),
-        oidc=Oidc(client_secret=SecretStr(secrets.token_urlsafe(32))),
-        iam=Iam(
-            secret_key=SecretStr(secrets.token_urlsafe(48)),
-            signing_key=SecretStr(_rsa_key()),
-        ),
-        store=Store(
-            sts_signing_key=SecretStr(base64.b64encode(secrets.token_bytes(32)).decode())
-        ),
-        agent=Agent(hub_token=SecretStr(secrets.token_hex(32))),
-        servers=Servers(**{key: value for key, value in servers.items() if value is not None}),
-    )
-
-
-def _rsa_key() -> str:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
-
-
-def default_directory() -> Path:
-    """`/var/lib/quaderno` for root, else below the user's state directory (XDG Base Directory)."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/quaderno")
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state) / "quaderno"
-
-

@@ -1,0 +1,51 @@
+"""Every setting of Quaderno: its type, default, help, and which components may read it.
+
+`quaderno.yaml` holds what an operator chose; `Config` is the whole. Unknown keys are refused, so
+a typo is an error and never a silently ignored wish. Secrets are marked with the components that
+need them: `for_component` gives each component a copy without the others' secrets, and this copy
+is the only configuration an unprivileged process ever sees.
+"""
+
+from quaderno.config.file import (
+    CONFIG_FILE,
+    default_directory,
+    dump,
+    for_component,
+    generate,
+    load,
+    load_file,
+    parse,
+    secret_fields,
+)
+from quaderno.config.sections import (
+    CpuChoice,
+    Image,
+    MemoryChoice,
+    NeededBy,
+    Ports,
+    Section,
+    Servers,
+    Tls,
+)
+from quaderno.config.settings import Config
+
+__all__ = [
+    "CONFIG_FILE",
+    "Config",
+    "CpuChoice",
+    "Image",
+    "MemoryChoice",
+    "NeededBy",
+    "Ports",
+    "Section",
+    "Servers",
+    "Tls",
+    "default_directory",
+    "dump",
+    "for_component",
+    "generate",
+    "load",
+    "load_file",
+    "parse",
+    "secret_fields",
+]

@@ -1,0 +1,186 @@
+"""quaderno.yaml: read with errors an operator can act on, written, cut into slices, generated."""
+
+import base64
+import os
+import secrets
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from quaderno.config.sections import (
+    Agent,
+    CpuChoice,
+    Edge,
+    Hub,
+    Iam,
+    MemoryChoice,
+    NeededBy,
+    Oidc,
+    Ports,
+    Servers,
+    Store,
+)
+from quaderno.config.settings import Config
+from quaderno.errors import ConfigError
+
+CONFIG_FILE = "quaderno.yaml"
+
+
+def load(directory: Path) -> Config:
+    """The configuration in `directory`/quaderno.yaml.
+
+    Raises ConfigError, in one line that names the key, when it cannot be used.
+    """
+    return load_file(directory / CONFIG_FILE)
+
+
+def load_file(path: Path) -> Config:
+    """The configuration in the file `path`; `dir` defaults to the file's directory."""
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist", "Write one with: quaderno init") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}", "It is readable by root only"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not valid YAML: {where}", "Correct the file") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} does not hold settings", "Write one with: quaderno init")
+    data.setdefault("dir", str(path.parent.absolute()))
+    return parse(data, path)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 as PyYAML reads it, but a key that stands twice is an error, as the YAML
+    specification (3.2.1.3) wants, and not silently the last one."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key, _ in node.value:
+        name = loader.construct_object(key)
+        if name in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {name!r} stands twice", key.start_mark
+            )
+        seen.add(name)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def parse(data: dict[str, Any], source: Path) -> Config:
+    """`data` as a Config; raises ConfigError naming `source` and the first offending key."""
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        key = ".".join(str(part) for part in problem["loc"]) or "the file"
+        reason = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            reason = "unknown setting" + _did_you_mean(problem["loc"])
+        elif problem["type"] == "missing":
+            reason = "required, but not set"
+        raise ConfigError(
+            f"{source}: {key}: {reason}", "docs/reference/settings.md lists every setting"
+        ) from error
+
+
+def _did_you_mean(location: tuple[int | str, ...]) -> str:
+    section: Any = Config
+    for part in location[:-1]:
+        field = getattr(section, "model_fields", {}).get(part)
+        section = field.annotation if field else None
+    known = list(getattr(section, "model_fields", {}))
+    close = get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def dump(config: Config, *, exclude_defaults: bool = False) -> str:
+    """`config` as YAML, secrets included."""
+    data = config.model_dump(mode="json", exclude_defaults=exclude_defaults)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def secret_fields(
+    model: type[BaseModel] = Config, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], frozenset[str]]]:
+    """Each secret setting's path and the components that need it."""
+    for name, field in model.model_fields.items():
+        for mark in field.metadata:
+            if isinstance(mark, NeededBy):
+                yield (*path, name), mark.components
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from secret_fields(field.annotation, (*path, name))
+
+
+def for_component(config: Config, component: str) -> Config:
+    """A copy of `config` in which the secrets that `component` does not need are empty."""
+    data = config.model_dump(mode="json")
+    for path, components in secret_fields():
+        if component not in components:
+            section = data
+            for part in path[:-1]:
+                section = section[part]
+            section[path[-1]] = ""
+    return Config.model_validate(data)
+
+
+def generate(
+    directory: Path,
+    *,
+    public_url: str | None = None,
+    first_port: int = 8000,
+    network: str | None = None,
+    cpu: CpuChoice | None = None,
+    memory: MemoryChoice | None = None,
+) -> Config:
+    """A new instance's configuration with fresh secrets."""
+    ports = Ports.from_first(first_port)
+    servers: dict[str, Any] = {"network": network, "cpu": cpu, "memory": memory}
+    return Config(
+        dir=directory.absolute(),
+        instance="q" + secrets.token_hex(3),
+        public_url=public_url or f"http://127.0.0.1:{ports.web}",
+        ports=ports,
+        edge=Edge(api_password=SecretStr(secrets.token_urlsafe(32))),
+        hub=Hub(
+            cookie_secret=SecretStr(secrets.token_hex(32)),
+            crypt_key=SecretStr(secrets.token_hex(32)),
+        ),
+        oidc=Oidc(client_secret=SecretStr(secrets.token_urlsafe(32))),
+        iam=Iam(
+            secret_key=SecretStr(secrets.token_urlsafe(48)),
+            signing_key=SecretStr(_rsa_key()),
+        ),
+        store=Store(sts_signing_key=SecretStr(base64.b64encode(secrets.token_bytes(32)).decode())),
+        agent=Agent(hub_token=SecretStr(secrets.token_hex(32))),
+        servers=Servers(**{key: value for key, value in servers.items() if value is not None}),
+    )
+
+
+def _rsa_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+def default_directory() -> Path:
+    """`/var/lib/quaderno` for root, else below the user's state directory (XDG Base Directory)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/quaderno")
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "quaderno"

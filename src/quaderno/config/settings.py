@@ -1,0 +1,137 @@
+"""All settings of one instance, and what components derive from them."""
+
+import ipaddress
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from quaderno.config.sections import (
+    Agent,
+    Edge,
+    Hub,
+    Iam,
+    Oidc,
+    Ports,
+    Section,
+    Servers,
+    Store,
+    Tls,
+)
+
+
+class Config(Section):
+    """The settings of one Quaderno instance."""
+
+    dir: Path = Field(description="State directory; that of the file when unset.")
+    instance: str = Field(
+        pattern=r"^q[a-z0-9]{3,11}$",
+        description="Name of this instance; containers and networks start with it.",
+    )
+    name: str = Field("Quaderno", description="Name of the service, on every page.")
+    contact: str = Field(
+        "the operators of this service", description="Whom people are told to ask for help."
+    )
+    public_url: str = Field(
+        "http://127.0.0.1:8000", description="URL at which browsers reach the service."
+    )
+    listen: str = Field(
+        "127.0.0.1", description="Address of the public ports; `0.0.0.0` for all interfaces."
+    )
+    tls: Tls = Field(Tls(), description="Encryption of the public ports.")
+    ports: Ports = Field(Ports(), description="TCP ports.")
+    edge: Edge = Field(description="Traefik, in front of everything.")
+    hub: Hub = Field(description="JupyterHub.")
+    oidc: Oidc = Field(description="The identity provider people log in with.")
+    iam: Iam = Field(description="The embedded identity provider.")
+    store: Store = Field(description="The object store behind `cloud_storage`.")
+    agent: Agent = Field(description="The node agent, which owns the storage mounts.")
+    servers: Servers = Field(Servers(), description="People's servers.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+            raise ValueError("expected http(s)://host[:port], without a path")
+        return value.rstrip("/")
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        return str(ipaddress.ip_address(value))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.tls.mode != "none" and not self.public_url.startswith("https://"):
+            raise ValueError(f"tls.mode `{self.tls.mode}` needs an https:// `public_url`")
+        if not self.iam.embedded and not self.oidc.issuer:
+            raise ValueError(
+                "an external identity provider (`iam.embedded: false`) needs `oidc.issuer`"
+            )
+        return self
+
+    # --- what components derive; nothing else asks whether iam or store is embedded
+
+    @property
+    def issuer(self) -> str:
+        """The OpenID Connect issuer."""
+        return self.oidc.issuer or self.iam_url
+
+    @property
+    def iam_url(self) -> str:
+        """Where browsers reach the embedded identity provider, without a trailing slash."""
+        return (self.iam.public_url or self._public_port(self.ports.iam)).rstrip("/")
+
+    @property
+    def store_endpoint(self) -> str:
+        """S3 URL for the components on this host."""
+        return self.store.endpoint or f"http://127.0.0.1:{self.ports.store_s3}"
+
+    @property
+    def sts_endpoint(self) -> str:
+        """STS URL for the components on this host."""
+        return self.store.sts_endpoint or self.store_endpoint
+
+    @property
+    def store_endpoint_for_servers(self) -> str:
+        """S3 URL inside people's servers."""
+        return self.store.endpoint or f"http://{self.servers.gateway}:{self.ports.servers_s3}"
+
+    @property
+    def store_public_endpoint(self) -> str:
+        """S3 URL for people's own computers."""
+        return self.store.endpoint or self._public_port(self.ports.s3)
+
+    def _public_port(self, port: int) -> str:
+        parts = urlsplit(self.public_url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{parts.scheme}://{host}:{port}"
+
+    # --- where things live
+
+    @property
+    def logs(self) -> Path:
+        """Log files, one per component."""
+        return self.dir / "logs"
+
+    @property
+    def agent_socket(self) -> Path:
+        """The node agent's API."""
+        return self.dir / "agent" / "api" / "agent.sock"
+
+    @property
+    def mounts(self) -> Path:
+        """One directory a user, bound into their servers as `cloud_storage`."""
+        return self.dir / "agent" / "mounts"
+
+    @property
+    def local(self) -> Path:
+        """One directory a user, bound into their servers as `local`."""
+        return self.dir / "local"
+
+    @property
+    def routes(self) -> Path:
+        """Directory of Traefik's dynamic configuration."""
+        return self.dir / "edge" / "routes"
