@@ -139,6 +139,8 @@ def running_service() -> Iterator[Service]:
             "label": f"quaderno.instance={service.config.instance}"
         }
         assert engine.containers.list(filters=label) == []
+        for container in engine.containers.list(all=True, filters=label):
+            container.remove(v=True)
         for network in engine.networks.list(filters=label):
             network.remove()
         shutil.rmtree(directory)

@@ -154,9 +154,9 @@ def outside() -> Iterator[str]:
     for command in (
         f"ip netns add {name}",
         f"ip link add {name} type veth peer name eth0 netns {name}",
-        f"ip address add 192.0.2.1/30 dev {name}",
+        f"ip address add 203.0.113.1/30 dev {name}",
         f"ip link set {name} up",
-        f"ip -n {name} address add 192.0.2.2/30 dev eth0",
+        f"ip -n {name} address add 203.0.113.2/30 dev eth0",
         f"ip -n {name} link set eth0 up",
     ):
         subprocess.run(command.split(), check=True)
@@ -169,14 +169,14 @@ def outside() -> Iterator[str]:
         "-m",
         "http.server",
         "-b",
-        "192.0.2.2",
+        "203.0.113.2",
         "8000",
     ]
     with tempfile.TemporaryDirectory() as empty:
         server = subprocess.Popen(web, cwd=empty, stderr=subprocess.DEVNULL)
         try:
-            wait_for(lambda: _answers("http://192.0.2.2:8000"), 10, "the outside")
-            yield "192.0.2.2"
+            wait_for(lambda: _answers("http://203.0.113.2:8000"), 10, "the outside")
+            yield "203.0.113.2"
         finally:
             server.terminate()
             server.wait()

@@ -78,10 +78,16 @@ def offer(config: Config, last: Mapping[str, Any]) -> Offer:
             for cpu in sorted(servers.cpu.choices)
         ],
         memories=[
-            Choice(format_memory(amount), f"{format_memory(amount)}B", amount == chosen.memory)
+            Choice(format_memory(amount), _size(amount), amount == chosen.memory)
             for amount in sorted(servers.memory.choices)
         ],
     )
+
+
+def _size(amount: int) -> str:
+    """`amount` bytes for people: `2 GB`."""
+    text = format_memory(amount)
+    return f"{text[:-1]} {text[-1]}B" if text[-1].isalpha() else f"{text} bytes"
 
 
 def from_form(data: Mapping[str, list[Any]]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Progress:
         """Announce that `step` has ended."""
         seconds = round(time.monotonic() - self._began.get(step, time.monotonic()), 2)
         text = STEPS[step][1]
-        message = f"{text}: {detail}" if detail else f"{text}: done"
+        message = f"{text}: {detail}" if detail else text
         self._add({"message": message, "step": step, "state": state, "seconds": seconds})
 
     def _add(self, event: Event) -> None:

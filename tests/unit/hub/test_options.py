@@ -92,7 +92,7 @@ def test_an_own_image_wins_over_the_drop_down(config: Config) -> None:
 def test_the_form_selects_the_last_choice(config: Config) -> None:
     offer = options.offer(config, {"image": "group/lab:1", "cpu": 4, "memory": "8G"})
     assert [c.value for c in offer.cpus if c.selected] == ["4"]
-    assert [c.label for c in offer.memories if c.selected] == ["8GB"]
+    assert [c.label for c in offer.memories if c.selected] == ["8 GB"]
     assert offer.own_image == "group/lab:1"
 
 
