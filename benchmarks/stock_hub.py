@@ -3,6 +3,7 @@ configurable-http-proxy. Same image, same limits, same machine, no storage."""
 
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.service.running import free_ports, wait_for
 
@@ -30,7 +32,7 @@ c.DockerSpawner.image = os.environ["BENCH_IMAGE"]
 c.DockerSpawner.prefix = "bench"
 c.DockerSpawner.remove = True
 c.DockerSpawner.use_internal_ip = True
-c.DockerSpawner.mem_limit = os.environ["BENCH_MEMORY"]
+c.DockerSpawner.mem_limit = int(os.environ["BENCH_MEMORY"])
 c.DockerSpawner.cpu_limit = float(os.environ["BENCH_CPU"])
 c.JupyterHub.services = [{"name": "bench", "api_token": os.environ["BENCH_TOKEN"]}]
 c.JupyterHub.load_roles = [
@@ -65,6 +67,9 @@ def running(image: str, cpu: float, memory: int) -> Iterator[tuple[str, str]]:
             url = f"http://127.0.0.1:{port}"
             wait_for(lambda: _answers(url), 60, "the stock hub")
             yield url, token
+        except BaseException:
+            sys.stderr.write((Path(directory) / "log").read_text()[-4000:])
+            raise
         finally:
             hub.terminate()
             hub.wait(30)
@@ -78,10 +83,9 @@ def _answers(url: str) -> bool:
 
 
 def _docker_gateway() -> str:
-    import docker
-
-    network = docker.from_env().networks.get("bridge")
-    return str(network.attrs["IPAM"]["Config"][0]["Gateway"])
+    """This machine's address on the engine's default network."""
+    addresses = psutil.net_if_addrs()["docker0"]
+    return next(entry.address for entry in addresses if entry.family == socket.AF_INET)
 
 
 def _proxy() -> str:

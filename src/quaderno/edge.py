@@ -71,7 +71,7 @@ def static(config: Config) -> dict[str, Any]:
         "providers": {
             "file": {"directory": str(config.routes), "watch": True},
             # Every server's start waits for its route: apply changes almost at once.
-            "providersThrottleDuration": "50ms",
+            "providersThrottleDuration": "10ms",
         },
         "api": {"dashboard": False},
         "ping": {"entryPoint": "api"},

@@ -36,7 +36,9 @@ def declared_roles(config: Config) -> list[dict[str, object]]:
 
 
 def _role(name: str, scopes: list[str]) -> dict[str, object]:
-    return {"name": f"token-{name}", "services": [name], "scopes": scopes}
+    # JupyterHub gives every token the scope to read its owner's name; the owner must have it.
+    own_name = f"read:services:name!service={name}"
+    return {"name": f"token-{name}", "services": [name], "scopes": [*scopes, own_name]}
 
 
 def _record(config: Config) -> Path:
