@@ -86,9 +86,18 @@ install_environment() {
     printf '%s\n' "$current" >"$stamp"
 }
 
+# The command on everybody's PATH; a file of somebody else's is left alone.
+install_command() {
+    command=/usr/local/bin/quaderno
+    if [ ! -e "$command" ] || [ -L "$command" ]; then
+        ln -sfn "$VENV/bin/quaderno" "$command"
+    fi
+}
+
 [ "$(id -u)" = 0 ] || fail "this installs packages and needs root" "sudo make up"
 command -v apt-get >/dev/null || fail "this is not Debian or Ubuntu" "See the operator's guide"
 install_packages
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$PYTHON is missing or older than 3.11" "Name a newer one: PYTHON=... make up"
 install_environment
+[ "$LOCK" != requirements/runtime.lock ] || install_command

@@ -74,6 +74,16 @@ def check_engine(_config: Config, answers: bool | None = None) -> Iterator[Findi
         yield _error("engine-missing", "no container engine answers", host.ENGINE_HINT)
 
 
+def check_engine_group(_config: Config, socket: Path = host.ENGINE_SOCKET) -> Iterator[Finding]:
+    """The hub uses the engine as a member of its socket's group."""
+    if socket.exists() and socket.stat().st_gid == 0 and not os.environ.get("DOCKER_HOST"):
+        yield _error(
+            "engine-group",
+            f"{socket} belongs to root's group, which the hub must not join",
+            'Give it a group of its own: `"group": "docker"` in /etc/docker/daemon.json',
+        )
+
+
 def check_fuse(_config: Config, device: Path = Path("/dev/fuse")) -> Iterator[Finding]:
     """`cloud_storage` is a FUSE mount."""
     try:
@@ -309,6 +319,7 @@ def check_tls_files(config: Config) -> Iterator[Finding]:
 CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     check_root,
     check_engine,
+    check_engine_group,
     check_fuse,
     check_disk,
     check_memory,

@@ -99,11 +99,16 @@ def _spawn_dockerd(log: Path) -> None:
 
 
 def engine_group() -> int | None:
-    """The group that may use the local engine's socket; None without such a socket."""
+    """The group that may use the local engine's socket.
+
+    None without such a socket, where DOCKER_HOST names another, and where the group is root's:
+    membership of that one would be more than use of the engine.
+    """
     try:
-        return ENGINE_SOCKET.stat().st_gid
+        group = ENGINE_SOCKET.stat().st_gid
     except FileNotFoundError:
         return None
+    return group if group and not os.environ.get("DOCKER_HOST") else None
 
 
 def ensure_user(name: str) -> None:

@@ -185,3 +185,13 @@ def test_errors_come_first(config: Config, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(checks, "CHECKS", (one("warning"), one("error"), one("warning")))
     assert [finding.level for finding in checks.run(config)] == ["error", "warning", "warning"]
+
+
+def test_a_socket_of_roots_group_is_no_way_for_the_hub(config: Config, tmp_path: Path) -> None:
+    socket = tmp_path / "docker.sock"
+    assert list(checks.check_engine_group(config, socket)) == []
+    socket.touch()
+    os.chown(socket, 0, 0)
+    assert [found.id for found in checks.check_engine_group(config, socket)] == ["engine-group"]
+    os.chown(socket, 0, 4)
+    assert list(checks.check_engine_group(config, socket)) == []

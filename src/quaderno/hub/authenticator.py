@@ -28,6 +28,8 @@ from quaderno.hub.credentials import S3KeysHandler
 # Seconds of life a token must have left to be used; with less it is renewed first.
 RENEW_AHEAD = 300
 DISCOVERY_MAX_AGE = 3600
+# Seconds for which the provider's word on a person is good without asking again.
+ASK_AGAIN_AFTER = 60
 
 AuthState = dict[str, Any]
 
@@ -70,6 +72,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         super().__init__(**kwargs)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._discovered_at: float | None = None
+        self._asked_at: dict[str, float] = {}
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
         return [
@@ -189,15 +192,20 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         return renewed
 
     async def refresh_user(self, user: Any, _handler: Any = None, **_: Any) -> Any:
-        """Ask the provider who this is now, and in which groups.
+        """Ask the provider who this is now, and in which groups; at most once a minute.
 
         False when the person must log in again. A provider that does not answer changes nothing:
         what runs goes on.
         """
+        now = time.monotonic()
+        if now - self._asked_at.get(user.name, -ASK_AGAIN_AFTER) < ASK_AGAIN_AFTER:
+            return True
         try:
             await self.discover()
             state = await self.fresh_auth_state(user)
-            return await self._token_to_auth_model(state["token_response"])
+            model = await self._token_to_auth_model(state["token_response"])
+            self._asked_at[user.name] = now
+            return model
         except LoginRequiredError:
             return False
         except (ProviderUnavailableError, HTTPClientError, OSError) as error:

@@ -22,7 +22,7 @@ from quaderno.hub.agent_client import AgentClient
 from quaderno.hub.progress import Event, Progress
 
 # Seconds between two looks at a server that is starting; it answers within a second or two.
-_LOOK_EVERY = 0.03
+_LOOK_EVERY = 0.015
 # Seconds a start waits for mounts that are neither there nor known to be unavailable.
 _STORAGE_PATIENCE = 10
 
@@ -35,11 +35,14 @@ class QuadernoDockerSpawner(DockerSpawner):
     # dockerspawner's own default is a single thread, in which one slow stop delays all others.
     _executor = ThreadPoolExecutor(16, thread_name_prefix="docker")
     _agent: AgentClient | None = None
+    # For plain HTTP inside this machine; making a client reads all CA certificates.
+    _http = httpx.AsyncClient(timeout=5, verify=False, trust_env=False)  # noqa: S501
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.steps = Progress()
         self.chosen: options.ServerOptions | None = None
+        self._network: asyncio.Future[None] | None = None
         self._started_with = self.orm_spawner.user_options if self.orm_spawner else None
 
     @property
@@ -97,6 +100,8 @@ class QuadernoDockerSpawner(DockerSpawner):
         try:
             where = await self._start()
         except BaseException:
+            if self._network is not None:  # `stop` removes it, which it can only once it is there
+                await asyncio.wait([self._network])
             # JupyterHub has saved the options already; those that failed must not be the next
             # start's default.
             self.orm_spawner.user_options = self._started_with
@@ -112,6 +117,7 @@ class QuadernoDockerSpawner(DockerSpawner):
         except OptionsError as error:
             raise SpawnException(error.message, reason="options") from error
         self.steps.done("options")
+        self._network = asyncio.ensure_future(self._ensure_network())
         try:
             ip, port = await super().start()
             await self._answers(ip, port)
@@ -144,8 +150,7 @@ class QuadernoDockerSpawner(DockerSpawner):
         )
 
     async def create_object(self) -> Any:
-        """Directories first (the container binds them), then network and container at once, while
-        the agent makes the mounts."""
+        """Directories and network first, which the container names, and the mounts meanwhile."""
         self.steps.begin("storage")
         try:
             await self.agent.ensure(self.user.name, self.name)
@@ -157,8 +162,9 @@ class QuadernoDockerSpawner(DockerSpawner):
                 log_message=str(error),
             ) from error
         self.steps.begin("container")
-        _, created = await asyncio.gather(self._ensure_network(), super().create_object())
-        return created
+        if self._network is not None:
+            await self._network
+        return await super().create_object()
 
     async def start_object(self) -> None:
         await super().start_object()
@@ -201,24 +207,26 @@ class QuadernoDockerSpawner(DockerSpawner):
     async def _server_answers(self, url: str) -> None:
         deadline = time.monotonic() + self.http_timeout
         looked_at_container = time.monotonic()
-        async with httpx.AsyncClient(timeout=5) as client:
-            while True:
-                try:
-                    await client.get(url)
-                    return
-                except httpx.TransportError:
-                    await asyncio.sleep(_LOOK_EVERY)
-                now = time.monotonic()
-                if now - looked_at_container > 1:
-                    looked_at_container = now
-                    await self._still_runs()
-                if now > deadline:
-                    raise SpawnException(
-                        f"JupyterLab did not answer within {self.http_timeout} seconds.",
-                        reason="timeout",
-                        status_code=HTTPStatus.GATEWAY_TIMEOUT,
-                        log_message=await self._last_lines(),
-                    )
+        while not await self._one_answer(url):
+            await asyncio.sleep(_LOOK_EVERY)
+            now = time.monotonic()
+            if now - looked_at_container > 1:
+                looked_at_container = now
+                await self._still_runs()
+            if now > deadline:
+                raise SpawnException(
+                    f"JupyterLab did not answer within {self.http_timeout} seconds.",
+                    reason="timeout",
+                    status_code=HTTPStatus.GATEWAY_TIMEOUT,
+                    log_message=await self._last_lines(),
+                )
+
+    async def _one_answer(self, url: str) -> bool:
+        try:
+            await self._http.get(url)
+        except httpx.TransportError:
+            return False
+        return True
 
     async def _still_runs(self) -> None:
         state = (await self.docker("inspect_container", self.object_id))["State"]
