@@ -100,6 +100,26 @@ class Service:
         (found,) = engine.containers.list(filters={"label": labels})
         return found
 
+    def leftovers(self, username: str) -> list[str]:
+        """What is on this machine of a person's servers, running or not."""
+        labels: dict[str, str | list[str] | bool] = {
+            "label": [
+                f"quaderno.instance={self.config.instance}",
+                f"quaderno.user={username}",
+            ]
+        }
+        engine = docker.from_env()
+        found = [f"container {c.name}" for c in engine.containers.list(all=True, filters=labels)]
+        found += [f"network {n.name}" for n in engine.networks.list(filters=labels)]
+        state = self.agent(f"/users/{username}")
+        return found + [f"mounts for server {name!r}" for name in state.get("servers", [])]
+
+    def agent(self, path: str) -> Any:
+        """The node agent's answer, asked as root."""
+        transport = httpx.HTTPTransport(uds=str(self.config.agent_socket))
+        with httpx.Client(transport=transport, base_url="http://agent") as client:
+            return client.get(path).json()
+
     def inside(self, username: str, code: str, check: bool = True) -> tuple[int, str]:
         """Run Python `code` in a user's container, as the server would."""
         container = self.container(username)
@@ -163,7 +183,7 @@ class Hub:
     def request(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
         """One request, on a connection of its own: restarts of the edge go unnoticed."""
         return httpx.request(
-            method, f"{self._url}{path}", headers=self._headers, timeout=60, **kwargs
+            method, f"{self._url}{path}", headers=self._headers, timeout=90, **kwargs
         )
 
     def start(self, username: str, **options: Any) -> None:

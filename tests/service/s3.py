@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
-import httpx
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 
-from tests.service import http_person
-from tests.service.running import Service
+from tests.service.running import Hub, Service
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,15 +38,14 @@ class ObjectStore:
 
 
 def keys(service: Service, username: str) -> dict[str, str]:
-    """A person's S3 keys, from the hub's API in their logged-in browser."""
-    with http_person.logged_in(service, username) as client:
-        url = f"{service.config.public_url}/hub/api/quaderno/users/{username}/s3-keys"
-        answer: httpx.Response = client.get(
-            url, headers={"Referer": f"{service.config.public_url}/hub/home"}
-        )
-        assert answer.status_code == 200, answer.text
-        found: dict[str, str] = answer.json()
-        return found
+    """A person's S3 keys, with a token that gets theirs alone."""
+    scope = f"custom:quaderno:s3-keys!user={username}"
+    token = service.quaderno("token", "create", f"keys-of-{username}", "--scope", scope)
+    hub = Hub(service.config.public_url, token.stdout.strip())
+    answer = hub.request("GET", f"/quaderno/users/{username}/s3-keys")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, str] = answer.json()
+    return found
 
 
 def object_store(service: Service, username: str) -> ObjectStore:

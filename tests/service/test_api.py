@@ -1,5 +1,6 @@
 """The REST API: options, and who may do what."""
 
+import re
 from typing import Any
 
 import pytest
@@ -49,8 +50,14 @@ def test_an_image_that_does_not_exist_is_named(service: Service, hub: Hub) -> No
     if hub.running("ada"):
         hub.stop("ada")
     answer = hub.request("POST", "/users/ada/server", json={"image": "localhost:9/nothing/here:1"})
-    assert answer.status_code >= 400
-    assert "localhost:9/nothing/here:1" in answer.json()["message"]
+    assert answer.status_code == 400
+    message = answer.json()["message"]
+    assert message.startswith(
+        "The image localhost:9/nothing/here:1 cannot be fetched from its registry."
+    )
+    (reference,) = re.findall(r"\(Reference ([0-9a-f]{6})\.\)", message)
+    assert reference in (service.config.logs / "hub.log").read_text()
+    assert service.leftovers("ada") == []
 
 
 def test_a_token_does_what_its_scopes_say(service: Service) -> None:

@@ -32,6 +32,8 @@ class AgentClient:
             transport=httpx.AsyncHTTPTransport(uds=str(socket), retries=2),
             base_url="http://agent",
             timeout=httpx.Timeout(20, connect=3),
+            # A kept connection that the agent closes meanwhile would fail the next request.
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
 
     async def ensure(self, username: str, server: str) -> MountState:

@@ -113,7 +113,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         Raises HTTP 403 with a sentence for the person.
         """
         username: str = super().user_info_to_username(user_info)
-        problem = names.username_problem(username)
+        problem = names.username_problem(username, [self.quaderno.store.scratch_bucket])
         if problem:
             raise web.HTTPError(
                 HTTPStatus.FORBIDDEN,
@@ -204,15 +204,17 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             await self.discover()
             state = await self.fresh_auth_state(user)
             model = await self._token_to_auth_model(state["token_response"])
-            self._asked_at[user.name] = now
-            return model
-        except LoginRequiredError:
+            if not await self.check_allowed(user.name, model):
+                return False
+        except (LoginRequiredError, web.HTTPError):
             return False
-        except (ProviderUnavailableError, HTTPClientError, OSError) as error:
+        except (ProviderUnavailableError, HTTPClientError, OSError, ValueError, KeyError) as error:
             if _refused(error):
                 return False
             self.log.warning("Cannot refresh %s, keeping what is known: %s", user.name, error)
             return True
+        self._asked_at[user.name] = now
+        return model
 
 
 def keep_newest_tokens(_: Any, authenticated: dict[str, Any], existing: AuthState) -> AuthState:

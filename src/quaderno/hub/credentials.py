@@ -29,7 +29,12 @@ SCOPE_DEFINITION = {
 
 class S3KeysHandler(APIHandler):
     """`GET /hub/api/quaderno/users/{name}/s3-keys`: keys in the form that AWS SDKs expect of a
-    container credentials provider (AccessKeyId, SecretAccessKey, Token, Expiration)."""
+    container credentials provider (AccessKeyId, SecretAccessKey, Token, Expiration).
+
+    For tokens only: what a page of some server could open in a browser must not show keys.
+    """
+
+    _accept_cookie_auth = False
 
     async def get(self, username: str) -> None:
         self._check_scope(username)
@@ -70,4 +75,4 @@ class S3KeysHandler(APIHandler):
         """Who asked: a service, or what a person's token is for (its note names the server)."""
         if isinstance(self.current_user, Service):
             return f"service {self.current_user.name}"
-        return str(getattr(self.get_token(), "note", None) or "their browser")
+        return str(getattr(self.get_token(), "note", None) or "a token without a note")

@@ -81,7 +81,8 @@ c.Spawner.consecutive_failure_limit = 0
 # --- who may do what
 c.JupyterHub.custom_scopes = credentials.SCOPE_DEFINITION
 c.JupyterHub.services = [
-    {"name": "agent", "api_token": config.agent.hub_token.get_secret_value(), "display": False}
+    {"name": "agent", "api_token": config.agent.hub_token.get_secret_value(), "display": False},
+    *tokens.declared_services(config),
 ]
 c.JupyterHub.load_roles = [
     {"name": "user", "scopes": ["self", f"{credentials.SCOPE}!user"]},

@@ -13,6 +13,10 @@ from docker.errors import APIError, NotFound
 PREFIX = 29  # gateway, container, and room that Docker wants for nothing else
 
 
+class PoolExhaustedError(Exception):
+    """Every subnet of the pool is in use."""
+
+
 def free_subnets(pool: str, taken: Iterable[str]) -> Iterator[str]:
     """Subnets of `pool` that overlap none of `taken`, in order.
 
@@ -29,7 +33,8 @@ def free_subnets(pool: str, taken: Iterable[str]) -> Iterator[str]:
 def ensure(client: docker.APIClient, name: str, pool: str, labels: dict[str, str]) -> None:
     """Make sure the bridge network `name` exists. Blocking.
 
-    Raises RuntimeError when the pool is used up, docker.errors.APIError for the engine's errors.
+    Raises PoolExhaustedError when the pool is used up, docker.errors.APIError for the engine's
+    errors.
     """
     if client.networks(names=[f"^{name}$"]):
         return
@@ -48,7 +53,7 @@ def ensure(client: docker.APIClient, name: str, pool: str, labels: dict[str, str
                 raise
         else:
             return
-    raise RuntimeError(f"no free subnet in {pool}")
+    raise PoolExhaustedError(f"no free subnet is left in {pool}")
 
 
 def remove(client: docker.APIClient, name: str) -> None:

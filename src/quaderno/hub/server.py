@@ -83,6 +83,8 @@ def host_config(config: Config, options: ServerOptions) -> dict[str, Any]:
         # Equal to the memory limit: no swap, so the limit is what it says.
         "memswap_limit": options.memory,
         "restart_policy": {"Name": "no"},
+        # An ended container stays until the hub has seen why it ended.
+        "auto_remove": False,
         "log_config": {"Type": "json-file", "Config": {"max-size": "5m", "max-file": "2"}},
     }
 

@@ -2,29 +2,39 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import requests
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker import APIClient
+from docker.errors import APIError, DockerException, NotFound
 from dockerspawner import DockerSpawner
-from jupyterhub.spawner import SpawnException
+from jupyterhub.utils import maybe_future
 from traitlets import Any as AnyTrait
 
 from quaderno.config import Config
 from quaderno.errors import OptionsError, StorageError
 from quaderno.hub import networks, options, server
 from quaderno.hub.agent_client import AgentClient
+from quaderno.hub.failures import StartFailure
 from quaderno.hub.progress import Event, Progress
+
+T = TypeVar("T")
 
 # Seconds between two looks at a server that is starting; it answers within a second or two.
 _LOOK_EVERY = 0.015
+_LOOK_AT_CONTAINER_EVERY = 0.5
 # Seconds a start waits for mounts that are neither there nor known to be unavailable.
 _STORAGE_PATIENCE = 10
+# Seconds a stop waits for an engine that does not answer, and between two tries.
+_ENGINE_PATIENCE = 60
+_TRY_AGAIN_AFTER = 2
+# What talking to the engine may raise; APIError and NotFound are among them.
+_ENGINE_ERRORS = (DockerException, requests.RequestException)
 
 
 class QuadernoDockerSpawner(DockerSpawner):
@@ -42,7 +52,7 @@ class QuadernoDockerSpawner(DockerSpawner):
         super().__init__(*args, **kwargs)
         self.steps = Progress()
         self.chosen: options.ServerOptions | None = None
-        self._network: asyncio.Future[None] | None = None
+        self._outstanding: set[asyncio.Future[Any]] = set()
         self._started_with = self.orm_spawner.user_options if self.orm_spawner else None
 
     @property
@@ -95,13 +105,11 @@ class QuadernoDockerSpawner(DockerSpawner):
     async def start(self) -> tuple[str, int]:
         """Start the server and return where it answers.
 
-        Raises SpawnException with a sentence for the user when it cannot start.
+        Raises StartFailure with a sentence for the user when it cannot start.
         """
         try:
             where = await self._start()
         except BaseException:
-            if self._network is not None:  # `stop` removes it, which it can only once it is there
-                await asyncio.wait([self._network])
             # JupyterHub has saved the options already; those that failed must not be the next
             # start's default.
             self.orm_spawner.user_options = self._started_with
@@ -115,69 +123,121 @@ class QuadernoDockerSpawner(DockerSpawner):
         try:
             self._apply(options.parse(self.quaderno, self.user_options))
         except OptionsError as error:
-            raise SpawnException(error.message, reason="options") from error
+            raise StartFailure(error.message, reason="options") from error
         self.steps.done("options")
-        self._network = asyncio.ensure_future(self._ensure_network())
         try:
             ip, port = await super().start()
             await self._answers(ip, port)
-        except ImageNotFound as error:
-            raise self._no_image("does not exist, or may not be pulled", error) from error
-        except requests.ConnectionError as error:
-            raise SpawnException(
+        except APIError as error:
+            raise StartFailure(
+                "The container engine refused to start this server.",
+                reason="engine_refused",
+                status=HTTPStatus.INTERNAL_SERVER_ERROR,
+                details=f"container engine: {error.explanation}",
+            ) from error
+        except _ENGINE_ERRORS as error:
+            raise StartFailure(
                 "The container engine does not answer. Try again in a moment.",
                 reason="engine_unreachable",
-                status_code=HTTPStatus.SERVICE_UNAVAILABLE,
-                log_message=f"container engine: {error}",
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
+                details=f"container engine: {error}",
             ) from error
         return ip, port
 
     async def pull_image(self, image: str) -> None:
+        """Pull `image` unless it is here."""
         self.steps.begin("image", image)
         try:
-            await super().pull_image(image)
-        except ImageNotFound:
-            raise
-        except APIError as error:
-            raise self._no_image("cannot be fetched from its registry", error) from error
+            await self.docker("inspect_image", image)
+        except NotFound:
+            await self._pull(image)
         self.steps.done("image")
 
-    def _no_image(self, what: str, error: APIError) -> SpawnException:
-        return SpawnException(
+    async def _pull(self, image: str) -> None:
+        try:
+            await self.docker("pull", image)
+            await self.docker("inspect_image", image)
+        except NotFound as error:
+            raise self._bad_image("does not exist, or may not be pulled", error) from error
+        except APIError as error:
+            raise self._bad_image("cannot be fetched from its registry", error) from error
+
+    def _bad_image(self, what: str, error: APIError | None = None) -> StartFailure:
+        reason = f": {error.explanation}" if error else ""
+        return StartFailure(
             f"The image {self.image} {what}.",
             reason="image",
-            log_message=f"image {self.image}: {error.explanation}",
+            details=f"The image {self.image} {what}{reason}",
         )
+
+    async def get_command(self) -> list[str]:
+        """The image's own program."""
+        image = await self.docker("inspect_image", self.image)
+        if not image["Config"]["Cmd"]:
+            raise self._bad_image("says no program to start, so it is not one for notebooks")
+        command: list[str] = await super().get_command()
+        return command
 
     async def create_object(self) -> Any:
         """Directories and network first, which the container names, and the mounts meanwhile."""
         self.steps.begin("storage")
         try:
-            await self.agent.ensure(self.user.name, self.name)
+            await self._tracked(self.agent.ensure(self.user.name, self.name))
         except StorageError as error:
-            raise SpawnException(
+            raise StartFailure(
                 "The storage agent of this machine does not answer. Try again in a moment.",
                 reason="agent_unreachable",
-                status_code=HTTPStatus.SERVICE_UNAVAILABLE,
-                log_message=str(error),
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
+                details=str(error),
             ) from error
         self.steps.begin("container")
-        if self._network is not None:
-            await self._network
+        await self._ensure_network()
         return await super().create_object()
 
     async def start_object(self) -> None:
-        await super().start_object()
+        try:
+            await super().start_object()
+        except APIError as error:
+            if "executable file not found" in str(error.explanation):
+                raise self._bad_image("lacks the program that it says to start", error) from error
+            raise
         self.steps.done("container")
 
     async def _ensure_network(self) -> None:
-        await self._in_thread(
-            networks.ensure, self.object_name, self.quaderno.servers.network, self._labels()
+        pool = self.quaderno.servers.network
+        try:
+            await self._in_thread(networks.ensure, self.object_name, pool, self._labels())
+        except networks.PoolExhaustedError as error:
+            raise StartFailure(
+                "All places for servers on this machine are taken. Try again later.",
+                reason="no_place",
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
+                details=str(error),
+            ) from error
+
+    # --- calls that go on when a start is cancelled
+
+    def docker(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """A call of the engine, in a thread, which a cancelled start leaves running."""
+        return self._tracked(super().docker(method, *args, **kwargs))
+
+    def _in_thread(self, function: Any, *args: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return self._tracked(
+            loop.run_in_executor(self.executor, lambda: function(self.client, *args))
         )
 
-    async def _in_thread(self, function: Any, *args: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, function, self.client, *args)
+    def _tracked(self, call: Awaitable[T]) -> asyncio.Future[T]:
+        """`call`, which cleaning up waits for: its effect must not come after the clean-up."""
+        future = asyncio.ensure_future(call)
+        self._outstanding.add(future)
+        future.add_done_callback(self._finished)
+        return asyncio.shield(future)
+
+    def _finished(self, call: asyncio.Future[Any]) -> None:
+        self._outstanding.discard(call)
+        if not call.cancelled():
+            call.exception()  # seen; whoever awaited it has it, unless the start was cancelled
 
     async def _answers(self, ip: str, port: int) -> None:
         """Wait until JupyterLab answers and the storage is settled, whichever is later."""
@@ -210,15 +270,15 @@ class QuadernoDockerSpawner(DockerSpawner):
         while not await self._one_answer(url):
             await asyncio.sleep(_LOOK_EVERY)
             now = time.monotonic()
-            if now - looked_at_container > 1:
+            if now - looked_at_container > _LOOK_AT_CONTAINER_EVERY:
                 looked_at_container = now
                 await self._still_runs()
             if now > deadline:
-                raise SpawnException(
+                raise StartFailure(
                     f"JupyterLab did not answer within {self.http_timeout} seconds.",
                     reason="timeout",
-                    status_code=HTTPStatus.GATEWAY_TIMEOUT,
-                    log_message=await self._last_lines(),
+                    status=HTTPStatus.GATEWAY_TIMEOUT,
+                    details=await self._last_lines(),
                 )
 
     async def _one_answer(self, url: str) -> bool:
@@ -234,16 +294,16 @@ class QuadernoDockerSpawner(DockerSpawner):
             return
         lines = await self._last_lines()
         if state["OOMKilled"]:
-            raise SpawnException(
+            raise StartFailure(
                 "The server needed more memory than it was given while starting. "
                 "Choose more memory.",
                 reason="out_of_memory",
-                log_message=lines,
+                details=lines,
             )
-        raise SpawnException(
+        raise StartFailure(
             f"The image's server program ended with code {state['ExitCode']} instead of starting.",
             reason="exited",
-            log_message=lines,
+            details=lines,
         )
 
     async def _last_lines(self) -> str:
@@ -258,34 +318,70 @@ class QuadernoDockerSpawner(DockerSpawner):
         An engine that does not answer means unknown, which must read as running: JupyterHub
         forgets servers that it believes stopped.
         """
+        if not self.object_id:
+            return 0  # none was created, or its start was never completed
         try:
             inspected = await self.docker("inspect_container", self.object_name)
         except NotFound:
             return 0
-        except (APIError, requests.RequestException) as error:
+        except _ENGINE_ERRORS as error:
             self.log.warning("Cannot ask the engine about %s: %s", self.object_name, error)
             return None
-        self.object_id = inspected["Id"]
         state = inspected["State"]
         if state["Running"]:
             return None
         return f"exit code {state['ExitCode']}" + (", out of memory" if state["OOMKilled"] else "")
 
-    async def stop(self, now: bool = False) -> None:
-        """Stop and remove the container and its network, then let go of the mounts.
+    async def stop(self, now: bool = False) -> None:  # noqa: ARG002 - JupyterHub's signature
+        """Stop the container; what belongs to it goes in `run_post_stop_hook`.
 
-        The agent drains what is not uploaded yet; this does not wait for it.
+        Waits a minute for an engine that does not answer, then raises: to forget a server that
+        may run is worse than to be slow.
         """
-        if self.object_id:
-            await super().stop(now)
-        try:
-            await self._in_thread(networks.remove, self.object_name)
-        except APIError as error:
-            self.log.warning("Network %s stays: %s", self.object_name, error)
+        deadline = time.monotonic() + _ENGINE_PATIENCE
+        while True:
+            try:
+                await self.docker("stop", self.object_name)
+            except NotFound:
+                return
+            except _ENGINE_ERRORS as error:
+                if isinstance(error, APIError) or time.monotonic() > deadline:
+                    raise
+                self.log.warning("Cannot stop %s yet: %s", self.object_name, error)
+                await asyncio.sleep(_TRY_AGAIN_AFTER)
+            else:
+                return
+
+    async def run_post_stop_hook(self) -> None:
+        """Leave nothing behind: container, network, use of the mounts.
+
+        JupyterHub calls this after every end of a server, whoever ended it, and after a start
+        that failed or was cancelled. The agent drains what is not uploaded yet; this does not
+        wait for it.
+        """
+        while self._outstanding:
+            await asyncio.wait(self._outstanding)
+        await self._remove(self._remove_container)
+        await self._remove(networks.remove)
+        self.object_id = ""
         try:
             await self.agent.release(self.user.name, self.name)
         except StorageError as error:
             self.log.warning("Mounts of %s not released: %s", self.user.name, error)
+        await maybe_future(super().run_post_stop_hook())
+
+    async def _remove(self, remove: Callable[[APIClient, str], None]) -> None:
+        try:
+            await self._in_thread(remove, self.object_name)
+        except _ENGINE_ERRORS as error:
+            self.log.warning("%s of %s stays: %s", remove.__name__, self.object_name, error)
+
+    @staticmethod
+    def _remove_container(client: APIClient, name: str) -> None:
+        try:
+            client.remove_container(name, v=True, force=True)
+        except NotFound:
+            return
 
     async def progress(self) -> AsyncGenerator[Event, None]:
         """The steps of this start, for the page that watches."""

@@ -1,7 +1,9 @@
 """`python -m quaderno.hub.tokens NAME SCOPE...`: print a new JupyterHub service token.
 
-The token belongs to a service of that name, which lives until it is removed through the hub's
-API.
+The token belongs to a service of that name. What each service may do is kept in a file that the
+hub's configuration declares at each start, because JupyterHub deletes roles and services that its
+configuration does not know. To take a token back, remove its service from `hub/token-roles.json`
+and restart the hub.
 """
 
 import json
@@ -18,11 +20,7 @@ from quaderno.hub import credentials
 
 
 def granted(config: Config) -> dict[str, list[str]]:
-    """What each service with a token may do: name -> scopes.
-
-    A file beside the database, because JupyterHub deletes at each start the roles that its
-    configuration does not declare.
-    """
+    """What each service with a token may do: name -> scopes."""
     try:
         found: dict[str, list[str]] = json.loads(_record(config).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -33,6 +31,11 @@ def granted(config: Config) -> dict[str, list[str]]:
 def declared_roles(config: Config) -> list[dict[str, object]]:
     """The roles of services with tokens, for `c.JupyterHub.load_roles`."""
     return [_role(name, scopes) for name, scopes in granted(config).items()]
+
+
+def declared_services(config: Config) -> list[dict[str, object]]:
+    """The services with tokens, for `c.JupyterHub.services`; their tokens are in the database."""
+    return [{"name": name, "display": False} for name in granted(config)]
 
 
 def _role(name: str, scopes: list[str]) -> dict[str, object]:
@@ -63,15 +66,21 @@ def create(config: Config, name: str, wanted: list[str]) -> str:
     with orm.new_session_factory(database(config))() as session:
         service = orm.Service.find(session, name)
         if service is None:
-            service = orm.Service(name=name, from_config=False)
+            service = orm.Service(name=name, from_config=True)
             session.add(service)
             session.commit()
         roles.create_role(session, role)
         roles.grant_role(session, service, orm.Role.find(session, role["name"]))
         token: str = service.new_api_token(note="quaderno token create", scopes=set(wanted))
+        _write(_record(config), json.dumps(held, indent=2))
         session.commit()
-    _record(config).write_text(json.dumps(held, indent=2), encoding="utf-8")
     return token
+
+
+def _write(path: Path, text: str) -> None:
+    new = path.with_suffix(".new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
 
 
 def database(config: Config) -> str:
