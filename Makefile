@@ -1,5 +1,6 @@
 VENV ?= /opt/quaderno/venv
 TEST_VENV ?= /opt/quaderno/test
+TEST_PACKAGES = chromium
 UV ?= uv
 COMPILE = $(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --custom-compile-command "make lock"
 
@@ -17,6 +18,7 @@ lint: environment ## Check style, types and the direction of imports
 docs: environment ## Build the documentation into site/
 	$(TEST_VENV)/bin/mkdocs build --strict
 
+bench: TEST_PACKAGES += $(if $(shell which npm),,npm) # unless Node.js came from elsewhere
 bench: environment ## Compare with a stock JupyterHub on this machine
 	$(TEST_VENV)/bin/python -m benchmarks
 
@@ -26,4 +28,4 @@ lock: ## Renew the lock files, within the ranges of pyproject.toml and image.in
 	$(COMPILE) requirements/image.in --no-emit-package rfc3987-syntax --output-file requirements/image.lock
 
 environment: # what test, lint, docs and bench need
-	@VENV=$(TEST_VENV) LOCK=requirements/dev.lock PACKAGES=chromium ./bootstrap.sh
+	@VENV=$(TEST_VENV) LOCK=requirements/dev.lock PACKAGES="$(TEST_PACKAGES)" ./bootstrap.sh

@@ -3,6 +3,7 @@ configurable-http-proxy. Same image, same limits, same machine, no storage."""
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -89,12 +90,10 @@ def _docker_gateway() -> str:
 
 
 def _proxy() -> str:
-    """configurable-http-proxy from npm, installed once into a cache directory."""
+    """configurable-http-proxy from npm, as package-lock.json has it, in a cache directory."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quaderno-bench"
-    program = cache / "node_modules" / ".bin" / "configurable-http-proxy"
-    if not program.exists():
-        subprocess.run(
-            ["npm", "install", "--prefix", str(cache), "configurable-http-proxy@5.3.0"],
-            check=True,
-        )
-    return str(program)
+    cache.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(Path(__file__).parent / name, cache)
+    subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--prefix", str(cache)], check=True)
+    return str(cache / "node_modules" / ".bin" / "configurable-http-proxy")

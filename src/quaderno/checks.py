@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from quaderno import components, host, network, process
+from quaderno import components, firewall, host, network, process
 from quaderno.config import Config
 from quaderno.errors import HostError
 from quaderno.images import host as images_host
@@ -172,6 +172,22 @@ def check_forwarding(
         )
 
 
+def check_firewall(config: Config) -> Iterator[Finding]:
+    """What servers must not reach is up to us, unless the operator sees to it."""
+    if not config.servers.firewall:
+        yield _warning(
+            "firewall-off",
+            "servers reach this machine's ports and its cloud's metadata service",
+            "Set `servers.firewall: true`, unless rules of your own forbid it",
+        )
+    elif not firewall.program():
+        yield _warning(
+            "firewall-missing",
+            "without iptables, servers reach this machine's ports and its cloud's metadata service",
+            "apt-get install iptables",
+        )
+
+
 def check_image_builder(_config: Config) -> Iterator[Finding]:
     """The base image is built with the engine's command line."""
     try:
@@ -186,7 +202,7 @@ def check_image_builder(_config: Config) -> Iterator[Finding]:
 def check_reachable(config: Config) -> Iterator[Finding]:
     """Components run as users of their own, who must get to their directories."""
     closed = host.reachable_by_others(_existing(config.dir))
-    if closed and closed != config.dir:
+    if closed:
         yield _error(
             "dir-closed",
             f"{closed} keeps the components from {config.dir}",
@@ -326,6 +342,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     check_cpu,
     check_open_files,
     check_forwarding,
+    check_firewall,
     check_image_builder,
     check_reachable,
     check_ports,

@@ -242,12 +242,13 @@ def write_slice(config: Config, component: Component) -> None:
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        _give(descriptor, user, group)
         file.write(slice_text(config, component))
-    _give(temporary, user, group)
     temporary.replace(path)
 
 
-def _give(path: Path, user: int, group: int) -> None:
+def _give(path: Path | int, user: int, group: int) -> None:
+    """Only what is, or is in, a directory of root's: a link that waits elsewhere is followed."""
     if os.geteuid() == 0:
         os.chown(path, user, group)
 

@@ -37,10 +37,11 @@ def prepare(config: Config, user: int, group: int) -> None:
     _directory(home, 0, group, 0o751)
     _directory(config.routes, 0, group, 0o3770)
     _directory(home / "acme", user, group, 0o700)
-    _directory(home / "tls", user, group, 0o700)
-    _copy_certificates(config, user, group)
-    _write(home / "traefik.yaml", static(config), group)
-    _write(config.routes / _ROUTES, dynamic(config, _api_user(config)), group)
+    _directory(home / "tls", 0, 0, 0o711)
+    for source, copy in _certificates(config):  # not for its group, of which the hub is a member
+        _replace(home, copy, source.read_bytes(), user, group, 0o400)
+    _write(home, home / "traefik.yaml", static(config), group)
+    _write(home, config.routes / _ROUTES, dynamic(config, _api_user(config)), group)
 
 
 def command(config: Config) -> list[str]:
@@ -254,33 +255,27 @@ def _certificates(config: Config) -> list[tuple[Path, Path]]:
     return [(source, copies / name) for source, name in pairs if source is not None]
 
 
-def _copy_certificates(config: Config, user: int, group: int) -> None:
-    for source, copy in _certificates(config):
-        _replace(copy, source.read_bytes(), user, group, 0o600)
-
-
-def _write(path: Path, content: dict[str, Any], group: int) -> None:
+def _write(home: Path, path: Path, content: dict[str, Any], group: int) -> None:
     text = "# Written by `quaderno run edge`; changes are lost.\n" + yaml.safe_dump(content)
-    _replace(path, text.encode(), 0, group, 0o640)
+    _replace(home, path, text.encode(), 0, group, 0o640)
 
 
-def _replace(path: Path, content: bytes, user: int, group: int, mode: int) -> None:
-    """Atomic, for Traefik reads while we write."""
-    temporary = path.with_name(f".{path.name}.new")
+def _replace(home: Path, path: Path, content: bytes, user: int, group: int, mode: int) -> None:
+    """Atomic, for Traefik reads while we write; begun in `home`, which is root's."""
+    temporary = home / f".{path.name}.new"
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        if os.geteuid() == 0:
+            os.fchown(descriptor, user, group)
+        os.fchmod(descriptor, mode)
         file.write(content)
-    _own(temporary, user, group, mode)
     temporary.replace(path)
 
 
 def _directory(path: Path, user: int, group: int, mode: int) -> None:
+    """In a directory of root's, so that nobody can have put a link in its place."""
     path.mkdir(parents=True, exist_ok=True)
-    _own(path, user, group, mode)
-
-
-def _own(path: Path, user: int, group: int, mode: int) -> None:
     if os.geteuid() == 0:
         os.chown(path, user, group)
     path.chmod(mode)

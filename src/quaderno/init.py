@@ -44,7 +44,9 @@ def write(directory: Path, *, public_url: str | None = None, first_port: int = 8
 
 def _store(path: Path, text: str) -> None:
     """Whole or not at all, and never over another: the link fails when `path` exists."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    if not path.parent.exists():  # one that was there keeps its mode; `check` says if it is closed
+        path.parent.mkdir(parents=True)
+        path.parent.chmod(0o711)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

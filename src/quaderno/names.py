@@ -8,6 +8,7 @@ and DNS labels.
 
 import hashlib
 import re
+from collections.abc import Container
 
 USERNAME_RULE = (
     "3 to 40 characters: lower-case letters, digits and single hyphens, "
@@ -19,11 +20,14 @@ _USERNAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*", re.ASCII)
 _S3_RESERVED = re.compile(r"xn--.*|sthree-.*|amzn-s3-demo-.*|.*-s3alias|.*--ol-s3", re.ASCII)
 
 
-def username_problem(name: str) -> str | None:
-    """Why `name` cannot be a username, as the end of a sentence; None when it can."""
+def username_problem(name: str, reserved: Container[str] = ()) -> str | None:
+    """Why `name` cannot be a username, as the end of a sentence; None when it can.
+
+    `reserved` are names that this instance uses itself: its scratch bucket, if not "scratch".
+    """
     if not 3 <= len(name) <= 40 or not _USERNAME.fullmatch(name) or _S3_RESERVED.fullmatch(name):
         return f"a username has {USERNAME_RULE}"
-    if name in RESERVED:
+    if name in RESERVED or name in reserved:
         return "this name is reserved"
     return None
 

@@ -10,6 +10,7 @@ import dataclasses
 import importlib.metadata
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ import httpx
 import psutil
 from docker.errors import APIError, NotFound
 
-from quaderno import components, host, network, process, supervisor
+from quaderno import components, firewall, host, network, process, supervisor
 from quaderno.components import Component
 from quaderno.config import Config
 from quaderno.errors import ComponentError
@@ -33,6 +34,7 @@ from quaderno.storage import mount_table
 HEALTHY_DEADLINE = 120.0  # seconds for each component; the first start makes keys and databases
 DRAIN_DEADLINE = 600.0  # seconds for uploads to finish in `down`
 DRAIN_STEP = 5.0  # seconds between two lines of progress in it
+_LATER = "what is left continues at the next start"
 SERVER_STOP_SECONDS = 20  # for a server to save its state before it is killed
 
 
@@ -58,9 +60,11 @@ def up(config: Config, progress: Progress) -> bool:
     """
     with process.exclusively(config):
         if _current(config):
+            firewall.ensure(config)  # others may have emptied the packet filter
             return _renew_certificates(config, progress)
         host.ensure_engine(config.logs / "dockerd.log", progress)
         network.ensure(config)
+        firewall.ensure(config)
         _ensure_image(config, progress)
         for user in components.USERS:
             host.ensure_user(user)
@@ -204,24 +208,35 @@ def down(config: Config, progress: Progress) -> bool:
     """Nothing of this instance runs; False when nothing did.
 
     People's servers end first, then uploads drain, for at most DRAIN_DEADLINE; what is not yet
-    uploaded stays in the agent's cache and continues at the next start.
+    uploaded stays in the agent's cache and continues at the next start. Their rclone runs on.
     """
     with process.exclusively(config):
         supervised = supervisor.processes(config)
         if "edge" in supervised:  # nobody asks the hub for another server from now on
             supervisor.stop_component(config, "edge")
         servers = _stop_servers(config, progress)
-        if not supervised:
-            left = [c for c in components.COMPONENTS if _held(config, c)]
-            _end_orphans(config, progress)
-            return bool(left or servers)
-        if components.healthy(config, components.named("agent")):
+        left = [c for c in components.COMPONENTS if _held(config, c)]
+        if supervised or left:
             _drain(config, progress)
-        progress("Stopping the components")
-        _stop_supervisor(config)
-        _stop_servers(config, progress)  # one that was starting all the while
-        mount_table.unmount(config.mounts)  # stays where a person's files are still in use
-    return True
+        if supervised:
+            progress("Stopping the components")
+            _stop_supervisor(config)
+            _stop_servers(config, progress)  # one that was starting all the while
+        else:
+            _end_orphans(config, progress)
+        _unmount(config, progress)
+        firewall.remove(config)
+    return bool(supervised or left or servers)
+
+
+def _unmount(config: Config, progress: Progress) -> None:
+    """All but the mounts of people whose files are in use, or are not uploaded."""
+    below = [mount.path for mount in mount_table.below(config.mounts)]
+    users = {path.relative_to(config.mounts).parts[0] for path in below if path != config.mounts}
+    if users:
+        progress(f"Still mounted, each by an rclone that runs on: {', '.join(sorted(users))}")
+    elif below:
+        mount_table.unmount(config.mounts)
 
 
 def _held(config: Config, component: Component) -> bool:
@@ -254,28 +269,60 @@ def _stop_container(client: docker.APIClient, identifier: str) -> None:
 
 
 def _drain(config: Config, progress: Progress) -> None:
-    """Wait for uploads, saying who has how many left; after the deadline goes on without."""
+    """Wait until all is uploaded, saying who has how many files left.
+
+    The agent answers before the deadline when nothing more can be uploaded: without a person's
+    login, or without the store. What is left stays in its cache.
+    """
+    if not components.healthy(config, components.named("agent")):
+        progress(f"The agent does not answer, so nobody waits for uploads; {_LATER}")
+        return
+    done = threading.Event()
+    reports = threading.Thread(target=_report_uploads, args=(config, progress, done), daemon=True)
+    reports.start()
+    try:
+        answer = _ask_agent(config, "POST", "/drain", DRAIN_DEADLINE, {"deadline": DRAIN_DEADLINE})
+    finally:
+        done.set()
+        reports.join()
+    if answer is None:
+        progress(f"The agent has stopped answering; {_LATER}")
+    elif answer["pending"]:
+        progress(f"Not uploaded: {_pending_text(answer['pending'])}; {_LATER}")
+
+
+def _report_uploads(config: Config, progress: Progress, done: threading.Event) -> None:
+    """Who has how many files left, every now and then until `done`."""
+    while not done.wait(DRAIN_STEP):
+        answer = _ask_agent(config, "GET", "/users", 0)
+        if answer and answer["users"] and not done.is_set():
+            progress("Finishing uploads: " + _pending_text(answer["users"]))
+
+
+def _ask_agent(
+    config: Config, method: str, path: str, seconds: float, body: Any = None
+) -> dict[str, Any] | None:
+    """The agent's answer, for which it may take so many seconds; None when there is none."""
     transport = httpx.HTTPTransport(uds=str(config.agent_socket))
-    deadline = time.monotonic() + DRAIN_DEADLINE
-    step = 0.0
-    with httpx.Client(transport=transport, timeout=DRAIN_STEP + 20, trust_env=False) as client:
-        while True:
-            try:
-                answer = client.post("http://agent/drain", json={"deadline": step})
-                pending = answer.raise_for_status().json()["pending"]
-            except httpx.HTTPError as error:
-                progress(f"The agent does not answer ({error}); uploads continue at the next start")
-                return
-            if not pending or time.monotonic() > deadline:
-                break
-            progress("Finishing uploads: " + _pending_text(pending))
-            step = DRAIN_STEP
-    if pending:
-        progress("Not uploaded, continues at the next start: " + _pending_text(pending))
+    with httpx.Client(transport=transport, timeout=seconds + 20, trust_env=False) as client:
+        try:
+            answer = client.request(method, f"http://agent{path}", json=body)
+            found: dict[str, Any] = answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError):
+            return None
+        return found
 
 
 def _pending_text(pending: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{user['user']} ({user['pending']} files)" for user in pending)
+    """As `ada (3 files: nobody is logged in)`."""
+    return ", ".join(
+        f"{user['user']} ({user['pending']} files{_because(user)})" for user in pending
+    )
+
+
+def _because(user: dict[str, Any]) -> str:
+    reason = "" if user["state"] == "DRAINING" else user["reason"].rstrip(".")
+    return f": {reason}" if reason else ""
 
 
 def _stop_supervisor(config: Config) -> None:

@@ -3,13 +3,14 @@
 import ipaddress
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quaderno import checks, network
+from quaderno import checks, firewall, network
 from quaderno.checks import Finding
 from quaderno.config import Config, generate
 from quaderno.errors import HostError
@@ -107,6 +108,15 @@ def test_open_files(config: Config) -> None:
     assert found(checks.check_open_files(config, hard=1024)) == [("open-files", "warning")]
 
 
+def test_firewall(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    off = changed(config, "servers", firewall=False)
+    assert found(checks.check_firewall(off)) == [("firewall-off", "warning")]
+    monkeypatch.setattr(firewall, "program", lambda: "/usr/sbin/iptables")
+    assert found(checks.check_firewall(config)) == []
+    monkeypatch.setattr(firewall, "program", lambda: None)
+    assert found(checks.check_firewall(config)) == [("firewall-missing", "warning")]
+
+
 def test_image_builder(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> Path:
         raise HostError("no client builds", "install one")
@@ -123,6 +133,18 @@ def test_directory_behind_a_closed_one(config: Config, tmp_path: Path) -> None:
     findings = list(checks.check_reachable(inside))
     assert findings[0].id == "dir-closed"
     assert "keeps the components from" in findings[0].problem
+
+
+def test_state_directory_that_is_closed_itself() -> None:
+    """Not in pytest's directory, which is closed, too."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        config = generate(Path(name))
+        (finding,) = checks.check_reachable(config)
+        assert (finding.id, finding.level) == ("dir-closed", "error")
+        assert finding.problem == f"{name} keeps the components from {name}"
+        assert f"chmod o+x {name}" in finding.hint
+        config.dir.chmod(0o711)
+        assert list(checks.check_reachable(config)) == []
 
 
 def test_directory_too_long_for_sockets(config: Config) -> None:

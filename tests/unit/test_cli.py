@@ -58,6 +58,17 @@ def test_init_writes_once(quaderno: Run, tmp_path: Path) -> None:
     ]
 
 
+def test_init_refuses_an_address_in_two_lines(quaderno: Run, tmp_path: Path) -> None:
+    result = quaderno("init", "--public-url", "hub.example.org")
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        f"error: {tmp_path}/quaderno.yaml: public_url: "
+        "expected http(s)://host[:port], without a path",
+        "hint: docs/reference/settings.md lists every setting",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_directory_may_be_named_before_or_after_the_command(quaderno: Run, tmp_path: Path) -> None:
     other = tmp_path / "other"
     assert quaderno("init", "--dir", str(other)).returncode == 0

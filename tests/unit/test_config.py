@@ -38,6 +38,16 @@ def test_what_is_dumped_loads_as_the_same(config: Config) -> None:
         ({"servers": {"memory": {"default": "2 GB"}}}, "is not an amount of memory"),
         ({"ports": {"web": 8000, "hub": 8000}}, "`hub` and `web` are both 8000"),
         ({"public_url": "example.org"}, "expected http(s)://host[:port]"),
+        ({"public_url": "http://h:99999"}, "public_url: expected http(s)://host[:port]"),
+        ({"public_url": "http://[::1"}, "public_url: expected http(s)://host[:port]"),
+        ({"public_url": "http://me@h?x"}, "public_url: expected http(s)://host[:port]"),
+        ({"iam": {"public_url": "http://h:x"}}, "iam.public_url: expected http(s)://host[:port]"),
+        ({"store": {"endpoint": "s3.example.org"}}, "store.endpoint: expected http(s)://host"),
+        ({"oidc": {"issuer": "https://h:0/realm"}}, "oidc.issuer: expected http(s)://host[:port]"),
+        ({"hub": {"cookie_secret": "zz"}}, "hub.cookie_secret: expected 32 bytes in hexadecimal"),
+        ({"hub": {"crypt_key": "00"}}, "hub.crypt_key: expected 32 bytes in hexadecimal"),
+        ({"store": {"sts_signing_key": "%"}}, "store.sts_signing_key: expected 32 bytes in base64"),
+        ({"iam": {"signing_key": "-----BEGIN"}}, "iam.signing_key: expected an RSA private key"),
         ({"tls": {"mode": "acme", "email": "a@b"}}, "`acme` needs an https:// `public_url`"),
         ({"tls": {"mode": "files"}}, "mode `files` needs `certificate` and `key`"),
         ({"instance": "Q"}, "instance: String should match pattern"),
@@ -46,8 +56,10 @@ def test_what_is_dumped_loads_as_the_same(config: Config) -> None:
 def test_refusals_name_the_key_in_one_line(
     config: Config, change: dict[str, object], complaint: str
 ) -> None:
+    data = yaml.safe_load(quaderno_config.dump(config))
+    sections = {key: data[key] | value for key, value in change.items() if isinstance(value, dict)}
     with pytest.raises(ConfigError) as refusal:
-        load(written(config, **change))
+        load(written(config, **change | sections))
     assert complaint in refusal.value.message
     assert "\n" not in refusal.value.message
     assert refusal.value.hint
@@ -55,12 +67,20 @@ def test_refusals_name_the_key_in_one_line(
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [("a: [", "is not valid YAML"), ("- 1", "does not hold settings"), ("", "does not hold")],
+    [
+        ("a: [", "is not valid YAML"),
+        ("- 1", "does not hold settings"),
+        ("", "does not hold"),
+        ("name: {{ title }}", "is not valid YAML: a key must be plain text"),
+        ("name: 2026-13-01", "is not valid YAML: month must be in 1..12"),
+        ("name: a\nname: b", "is not valid YAML: the key 'name' stands twice"),
+    ],
 )
 def test_files_that_hold_no_settings(tmp_path: Path, content: str, complaint: str) -> None:
     (tmp_path / "quaderno.yaml").write_text(content)
-    with pytest.raises(ConfigError, match=complaint):
+    with pytest.raises(ConfigError, match=complaint) as refusal:
         load(tmp_path)
+    assert "\n" not in refusal.value.message
 
 
 def test_missing_file_says_how_to_write_one(tmp_path: Path) -> None:
@@ -79,6 +99,18 @@ def test_a_component_sees_its_own_secrets_only(config: Config, component: str) -
         assert secret
         first_word = secret.split("\n")[1] if "\n" in secret else secret
         assert (first_word in text) == (component in needed_by), path
+
+
+def test_a_refused_secret_is_not_repeated(config: Config) -> None:
+    hub = {"cookie_secret": "zz-secret", "crypt_key": ""}
+    with pytest.raises(ConfigError) as refusal:
+        load(written(config, hub=hub))
+    assert "zz-secret" not in str(refusal.value)
+
+
+def test_an_address_for_a_new_instance_is_refused_as_in_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"public_url: expected http\(s\)://host"):
+        generate(tmp_path, public_url="hub.example.org")
 
 
 def test_secrets_are_not_shown_by_accident(config: Config) -> None:

@@ -92,6 +92,29 @@ def test_external_components_have_no_routes(config: Config) -> None:
     assert "tcp" not in dynamic
 
 
+def test_root_writes_only_where_the_edge_does_not(tmp_path: Path) -> None:
+    """Not even for a moment: what it begins with is in a directory of root's."""
+    user = 4711
+    for name in ("certificate", "key"):
+        (tmp_path / name).write_text(name)
+    tls = {"mode": "files", "certificate": tmp_path / "certificate", "key": tmp_path / "key"}
+    config = public(generate(tmp_path / "state"), tls=Tls.model_validate(tls))
+    home = config.dir / "edge"
+    edge.prepare(config, user, user)
+    for directory in (home, home / "tls"):
+        assert (directory.stat().st_uid, directory.stat().st_mode & 0o022) == (0, 0)
+    copy = (home / "tls" / "key.pem").stat()
+    assert (copy.st_uid, copy.st_mode & 0o777) == (user, 0o400), "the hub shares the edge's group"
+    assert (home / "acme").stat().st_uid == user
+    (config.routes / ".quaderno.yaml.new").symlink_to(tmp_path / "key")
+    (home / "tls" / "key.pem").unlink()
+    (home / "tls" / "key.pem").symlink_to(tmp_path / "certificate")
+    edge.prepare(config, user, user)
+    assert (home / "tls" / "key.pem").read_text() == "key"
+    assert (tmp_path / "certificate").read_text() == "certificate"
+    assert (tmp_path / "key").stat().st_uid == 0
+
+
 @pytest.mark.parametrize(("web", "needed"), [(443, True), (8000, False)])
 def test_low_ports_need_a_capability(config: Config, web: int, needed: bool) -> None:
     ports = config.ports.model_copy(update={"web": web})

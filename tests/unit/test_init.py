@@ -1,6 +1,7 @@
 """What `quaderno init` chooses for a machine."""
 
 import ipaddress
+import os
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,21 @@ def test_file_is_private_short_and_loads(tmp_path: Path) -> None:
     assert "name" not in data
     assert data["ports"]["web"] == 9000
     assert "    -----BEGIN PRIVATE KEY-----\n" in path.read_text()
+
+
+def test_a_new_directory_lets_components_pass_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        init.write(tmp_path / "new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o711
+
+
+def test_a_directory_that_was_there_is_left_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    init.write(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
 def test_file_is_never_overwritten(tmp_path: Path) -> None:

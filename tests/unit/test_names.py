@@ -29,6 +29,12 @@ def test_reserved_usernames(name: str) -> None:
     assert names.username_problem(name) == "this name is reserved"
 
 
+def test_an_instance_reserves_names_of_its_own() -> None:
+    assert names.username_problem("commons") is None
+    assert names.username_problem("commons", {"commons"}) == "this name is reserved"
+    assert names.username_problem("com", {"commons"}) is None
+
+
 @given(st.text(alphabet="abc019-_.A/", max_size=45))
 def test_what_is_valid_is_a_bucket_and_a_dns_label(name: str) -> None:
     if names.username_problem(name) is None:

@@ -17,11 +17,11 @@ from quaderno.config.file import (
     parse,
     secret_fields,
 )
+from quaderno.config.kinds import NeededBy
 from quaderno.config.sections import (
     CpuChoice,
     Image,
     MemoryChoice,
-    NeededBy,
     Ports,
     Section,
     Servers,

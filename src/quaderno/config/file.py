@@ -11,21 +11,10 @@ from typing import Any
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from quaderno.config.sections import (
-    Agent,
-    CpuChoice,
-    Edge,
-    Hub,
-    Iam,
-    MemoryChoice,
-    NeededBy,
-    Oidc,
-    Ports,
-    Servers,
-    Store,
-)
+from quaderno.config.kinds import NeededBy
+from quaderno.config.sections import CpuChoice, MemoryChoice, Ports
 from quaderno.config.settings import Config
 from quaderno.errors import ConfigError
 
@@ -50,7 +39,7 @@ def load_file(path: Path) -> Config:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}", "It is readable by root only"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes, or a date with a 13th month
         where = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML: {where}", "Correct the file") from error
     if not isinstance(data, dict):
@@ -67,6 +56,11 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key must be plain text; text that begins with { or [ needs quotes",
+                key.start_mark,
+            )  # fmt: skip
         name = loader.construct_object(key)
         if name in seen:
             raise yaml.constructor.ConstructorError(
@@ -145,28 +139,23 @@ def generate(
     cpu: CpuChoice | None = None,
     memory: MemoryChoice | None = None,
 ) -> Config:
-    """A new instance's configuration with fresh secrets."""
+    """A new instance's configuration with fresh secrets; raises ConfigError as `parse` does."""
     ports = Ports.from_first(first_port)
     servers: dict[str, Any] = {"network": network, "cpu": cpu, "memory": memory}
-    return Config(
-        dir=directory.absolute(),
-        instance="q" + secrets.token_hex(3),
-        public_url=public_url or f"http://127.0.0.1:{ports.web}",
-        ports=ports,
-        edge=Edge(api_password=SecretStr(secrets.token_urlsafe(32))),
-        hub=Hub(
-            cookie_secret=SecretStr(secrets.token_hex(32)),
-            crypt_key=SecretStr(secrets.token_hex(32)),
-        ),
-        oidc=Oidc(client_secret=SecretStr(secrets.token_urlsafe(32))),
-        iam=Iam(
-            secret_key=SecretStr(secrets.token_urlsafe(48)),
-            signing_key=SecretStr(_rsa_key()),
-        ),
-        store=Store(sts_signing_key=SecretStr(base64.b64encode(secrets.token_bytes(32)).decode())),
-        agent=Agent(hub_token=SecretStr(secrets.token_hex(32))),
-        servers=Servers(**{key: value for key, value in servers.items() if value is not None}),
-    )
+    data: dict[str, Any] = {
+        "dir": directory.absolute(),
+        "instance": "q" + secrets.token_hex(3),
+        "public_url": public_url or f"http://127.0.0.1:{ports.web}",
+        "ports": ports,
+        "edge": {"api_password": secrets.token_urlsafe(32)},
+        "hub": {"cookie_secret": secrets.token_hex(32), "crypt_key": secrets.token_hex(32)},
+        "oidc": {"client_secret": secrets.token_urlsafe(32)},
+        "iam": {"secret_key": secrets.token_urlsafe(48), "signing_key": _rsa_key()},
+        "store": {"sts_signing_key": base64.b64encode(secrets.token_bytes(32)).decode()},
+        "agent": {"hub_token": secrets.token_hex(32)},
+        "servers": {key: value for key, value in servers.items() if value is not None},
+    }
+    return parse(data, directory / CONFIG_FILE)
 
 
 def _rsa_key() -> str:

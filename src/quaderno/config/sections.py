@@ -4,39 +4,21 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from quaderno import __version__
-from quaderno.quantities import format_memory, parse_memory
-
-
-class NeededBy:
-    """Marks a secret with the components that need it."""
-
-    def __init__(self, *components: str) -> None:
-        self.components = frozenset(components)
-
-
-Memory = Annotated[
-    int,
-    BeforeValidator(parse_memory),
-    PlainSerializer(format_memory, return_type=str),
-    Field(json_schema_extra={"type": "string"}),
-]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Secret = Annotated[
-    SecretStr,
-    PlainSerializer(lambda value: value.get_secret_value(), return_type=str),
-]
+from quaderno.config.kinds import (
+    Base64Secret,
+    HexSecret,
+    Memory,
+    NeededBy,
+    Origin,
+    Port,
+    RsaSecret,
+    Secret,
+    Url,
+)
+from quaderno.quantities import parse_memory
 
 
 class Section(BaseModel):
@@ -58,7 +40,7 @@ class Tls(Section):
     )
     key: Path | None = Field(None, description="PEM file with the private key; with `mode: files`.")
     email: str | None = Field(None, description="Contact address of the ACME account.")
-    acme_directory: str | None = Field(
+    acme_directory: Url | None = Field(
         None, description="URL of the ACME directory; Let's Encrypt when unset."
     )
 
@@ -122,10 +104,10 @@ class Edge(Section):
 class Hub(Section):
     """JupyterHub."""
 
-    cookie_secret: Annotated[Secret, NeededBy("hub")] = Field(
+    cookie_secret: Annotated[HexSecret, NeededBy("hub")] = Field(
         description="32 bytes in hexadecimal that sign cookies; a new value logs everyone out."
     )
-    crypt_key: Annotated[Secret, NeededBy("hub")] = Field(
+    crypt_key: Annotated[HexSecret, NeededBy("hub")] = Field(
         description="32 bytes in hexadecimal that encrypt people's tokens in the hub's database."
     )
     database: str | None = Field(
@@ -136,7 +118,7 @@ class Hub(Section):
 class Oidc(Section):
     """The identity provider people log in with, and the hub's registration there."""
 
-    issuer: str | None = Field(
+    issuer: Url | None = Field(
         None, description="Issuer URL; when unset, the embedded identity provider's."
     )
     client_id: str = Field("quaderno", description="The hub's client identifier.")
@@ -163,7 +145,7 @@ class Iam(Section):
     """The embedded identity provider."""
 
     embedded: bool = Field(True, description="Run the embedded identity provider.")
-    public_url: str | None = Field(
+    public_url: Origin | None = Field(
         None,
         description="URL at which browsers reach it, of an origin of its own, so that no page of "
         "a notebook server can act on accounts. When unset: the host of the service's "
@@ -172,7 +154,7 @@ class Iam(Section):
     secret_key: Annotated[Secret, NeededBy("iam")] = Field(
         description="Signs the identity provider's sessions."
     )
-    signing_key: Annotated[Secret, NeededBy("iam")] = Field(
+    signing_key: Annotated[RsaSecret, NeededBy("iam")] = Field(
         description="RSA private key (PEM) that signs its tokens."
     )
 
@@ -181,10 +163,10 @@ class Store(Section):
     """The S3 object store with STS behind `cloud_storage`."""
 
     embedded: bool = Field(True, description="Run the embedded object store.")
-    endpoint: str | None = Field(
+    endpoint: Url | None = Field(
         None, description="S3 URL of an external store; with `embedded: false`."
     )
-    sts_endpoint: str | None = Field(
+    sts_endpoint: Url | None = Field(
         None, description="STS URL of an external store; its S3 endpoint when unset."
     )
     region: str = Field("us-east-1", description="Region that clients sign requests for.")
@@ -199,7 +181,7 @@ class Store(Section):
     key_lifetime: int = Field(
         3600, ge=900, le=43200, description="Life of the S3 keys handed out, in seconds."
     )
-    sts_signing_key: Annotated[Secret, NeededBy("store")] = Field(
+    sts_signing_key: Annotated[Base64Secret, NeededBy("store")] = Field(
         description="32 bytes in base64 that sign the embedded store's session tokens."
     )
 
@@ -296,6 +278,11 @@ class Servers(Section):
     network: str = Field(
         "10.213.0.0/20",
         description="IPv4 network of the servers' containers: each gets a /29 of its own.",
+    )
+    firewall: bool = Field(
+        True,
+        description="Keep servers from this machine (but for the gateway's two ports and DNS) and "
+        "from link-local addresses, where clouds have their metadata service.",
     )
     start_timeout: int = Field(
         600, ge=10, description="Seconds a server may take until its container runs."

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from quaderno.config.kinds import Origin
 from quaderno.config.sections import (
     Agent,
     Edge,
@@ -33,7 +34,7 @@ class Config(Section):
     contact: str = Field(
         "the operators of this service", description="Whom people are told to ask for help."
     )
-    public_url: str = Field(
+    public_url: Origin = Field(
         "http://127.0.0.1:8000", description="URL at which browsers reach the service."
     )
     listen: str = Field(
@@ -48,14 +49,6 @@ class Config(Section):
     store: Store = Field(description="The object store behind `cloud_storage`.")
     agent: Agent = Field(description="The node agent, which owns the storage mounts.")
     servers: Servers = Field(Servers(), description="People's servers.")
-
-    @field_validator("public_url")
-    @classmethod
-    def _public_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-            raise ValueError("expected http(s)://host[:port], without a path")
-        return value.rstrip("/")
 
     @field_validator("listen")
     @classmethod

@@ -12,8 +12,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from quaderno.errors import AccountError
-from quaderno.iam.models import User, validate_group_name
-from quaderno.names import username_problem
+from quaderno.iam.models import User, username_problem, validate_group_name
 
 
 @transaction.atomic

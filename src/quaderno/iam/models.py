@@ -3,18 +3,25 @@
 import re
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from quaderno import names
 from quaderno.errors import AccountError
-from quaderno.names import USERNAME_RULE, username_problem
+from quaderno.names import USERNAME_RULE
 
 GROUP_RULE = (
     "a slash before each part, and parts of lower-case letters, digits, `_`, `.` and `-` "
     "that start with a letter or digit, as in /dev/ml"
 )
 _GROUP = re.compile(r"(/[a-z0-9][a-z0-9_.-]*)+", re.ASCII)
+
+
+def username_problem(name: str) -> str | None:
+    """Why `name` cannot be a username of this instance; None when it can."""
+    return names.username_problem(name, {settings.QUADERNO.store.scratch_bucket})
 
 
 def validate_username(name: str) -> None:

@@ -16,7 +16,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """The configuration that Django's settings are derived from."""
     directory = tmp_path_factory.mktemp("iam-unit")
     config = configuration.generate(directory)
-    config = config.model_copy(update={"name": "Notes & Co", "contact": "help@example.org"})
+    store = config.store.model_copy(update={"scratch_bucket": "commons"})
+    named = {"name": "Notes & Co", "contact": "help@example.org", "store": store}
+    config = config.model_copy(update=named)
     (directory / "iam").mkdir()
     settings = directory / "iam" / "settings.yaml"
     settings.write_text(configuration.dump(configuration.for_component(config, "iam")))

@@ -66,6 +66,7 @@ def test_the_password_is_the_first_line(add_user: Callable[..., str]) -> None:
     [
         (["Ada"], PASSWORD, "a username has 3 to 40 characters"),
         (["scratch"], PASSWORD, "this name is reserved"),
+        (["commons"], PASSWORD, "this name is reserved"),
         (["ada"], "short", "too short"),
         (["ada"], "password123", "too common"),
         (["ada-lovelace"], "ada-lovelace", "too similar to the username"),
@@ -98,8 +99,9 @@ def test_names_and_addresses_are_taken_once(add_user: Callable[..., str]) -> Non
 def test_no_code_path_stores_a_bad_name() -> None:
     from quaderno.iam.models import User
 
-    with pytest.raises(AccountError, match="reserved"):
-        User.objects.create_user("scratch", password=PASSWORD)
+    for name in ("scratch", "commons"):
+        with pytest.raises(AccountError, match="reserved"):
+            User.objects.create_user(name, password=PASSWORD)
 
 
 def test_the_client_registration_follows_the_configuration(config: Config) -> None:
