@@ -1,0 +1,184 @@
+"""The hub's authenticator against the real embedded identity provider: tokens kept fresh."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tornado import web
+
+from quaderno.config import Config
+from quaderno.errors import LoginRequiredError, ProviderUnavailableError
+from quaderno.hub.authenticator import (
+    AuthState,
+    QuadernoAuthenticator,
+    keep_newest_tokens,
+)
+from tests.contract.identity_fixtures import Provider, free_block
+
+
+@dataclass
+class Person:
+    """What the authenticator needs of JupyterHub's user: a name and a place for tokens."""
+
+    name: str
+    state: AuthState | None
+    saved: list[AuthState] = field(default_factory=list)
+
+    async def get_auth_state(self) -> AuthState | None:
+        await asyncio.sleep(0)
+        return self.state
+
+    async def save_auth_state(self, state: AuthState) -> None:
+        await asyncio.sleep(0)
+        self.state = state
+        self.saved.append(state)
+
+
+def authenticator(config: Config, **traits: Any) -> QuadernoAuthenticator:
+    """As jupyterhub_config.py sets it up."""
+    settings = {
+        "quaderno": config,
+        "client_id": config.oidc.client_id,
+        "client_secret": config.oidc.client_secret.get_secret_value(),
+        "basic_auth": True,
+        "enable_auth_state": True,
+        "manage_groups": True,
+        "allow_all": True,
+        "username_claim": config.oidc.username_claim,
+        "scope": config.oidc.scopes,
+    }
+    return QuadernoAuthenticator(**{**settings, **traits})
+
+
+def person(tokens: dict[str, Any], seconds_left: float) -> Person:
+    """Somebody with `tokens`, whose access token has `seconds_left`."""
+    now = time.time()
+    response = {**tokens, "obtained_at": now - 60, "expires_at": now + seconds_left}
+    state = {
+        "access_token": tokens["access_token"],
+        "refresh_token": tokens["refresh_token"],
+        "token_response": response,
+        "oauth_user": {"preferred_username": "ada"},
+    }
+    return Person("ada", state)
+
+
+def somewhere_else(config: Config) -> Config:
+    """The same settings with a provider that does not answer."""
+    iam = config.iam.model_copy(update={"public_url": f"http://127.0.0.1:{free_block(1)}"})
+    return config.model_copy(update={"iam": iam})
+
+
+def test_fifty_at_once_make_one_refresh(provider: Provider, tokens: dict[str, Any]) -> None:
+    ada = person(tokens, seconds_left=10)
+
+    async def ask() -> list[AuthState]:
+        hub = authenticator(provider.config)
+        return await asyncio.gather(*(hub.fresh_auth_state(ada) for _ in range(50)))
+
+    states = asyncio.run(ask())
+    assert {state["access_token"] for state in states} == {ada.saved[0]["access_token"]}
+    assert len(ada.saved) == 1
+    assert provider.claims(states[0]["access_token"])["preferred_username"] == "ada"
+    # The new refresh token works, so the rotation lost nothing.
+    again = provider.token(grant_type="refresh_token", refresh_token=ada.saved[0]["refresh_token"])
+    assert again.status_code == 200
+
+
+def test_a_token_with_life_left_is_used_as_it_is(
+    provider: Provider, tokens: dict[str, Any]
+) -> None:
+    ada = person(tokens, seconds_left=3000)
+    state = asyncio.run(_fresh(provider.config, ada))
+    assert state["access_token"] == tokens["access_token"]
+    assert ada.saved == []
+
+
+def test_a_dead_refresh_token_asks_for_a_login(provider: Provider, tokens: dict[str, Any]) -> None:
+    provider.token(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    with pytest.raises(LoginRequiredError):
+        asyncio.run(_fresh(provider.config, person(tokens, seconds_left=10)))
+
+
+def test_nobody_without_tokens_is_asked_about(provider: Provider) -> None:
+    with pytest.raises(LoginRequiredError):
+        asyncio.run(_fresh(provider.config, Person("ada", None)))
+
+
+def test_a_provider_that_is_away_changes_nothing_while_tokens_last(
+    provider: Provider, tokens: dict[str, Any]
+) -> None:
+    away = somewhere_else(provider.config)
+    ada = person(tokens, seconds_left=100)
+    assert asyncio.run(_fresh(away, ada))["access_token"] == tokens["access_token"]
+    assert asyncio.run(_refresh(away, ada)) is True
+    with pytest.raises(ProviderUnavailableError):
+        asyncio.run(_fresh(away, person(tokens, seconds_left=-1)))
+
+
+def test_a_refresh_says_who_it_is_and_in_which_groups(
+    provider: Provider, tokens: dict[str, Any]
+) -> None:
+    model = asyncio.run(_refresh(provider.config, person(tokens, seconds_left=3000)))
+    assert model["name"] == "ada"
+    assert model["groups"] == ["/dev/ml"]
+    assert not model["admin"]
+
+
+def test_a_refresh_turns_away_who_is_no_longer_admitted(
+    provider: Provider, tokens: dict[str, Any]
+) -> None:
+    traits = {"allow_all": False, "allowed_groups": {"/other"}}
+    ada = person(tokens, seconds_left=3000)
+    assert asyncio.run(_refresh(provider.config, ada, **traits)) is False
+    traits["allowed_groups"] = {"/dev/ml"}
+    assert asyncio.run(_refresh(provider.config, ada, **traits))["name"] == "ada"
+
+
+def test_a_revoked_access_token_asks_for_a_login(
+    provider: Provider, tokens: dict[str, Any]
+) -> None:
+    ada = person({**tokens, "access_token": "not.a.token"}, seconds_left=3000)
+    assert asyncio.run(_refresh(provider.config, ada)) is False
+
+
+@pytest.mark.parametrize(
+    "name", ["Ada", "\u0430da", "ada@example.org", "scratch", "a b", "ada..x", "x" * 64, "../ada"]
+)
+def test_a_name_that_is_not_safe_as_it_is_is_refused(provider: Provider, name: str) -> None:
+    """Mixed case and look-alikes would otherwise meet in one bucket."""
+
+    async def username() -> str:
+        hub = authenticator(provider.config)
+        return hub.user_info_to_username({"preferred_username": name})
+
+    with pytest.raises(web.HTTPError) as refused:
+        asyncio.run(username())
+    assert refused.value.status_code == 403
+    assert "cannot be used here" in str(refused.value.log_message)
+
+
+def test_a_slow_refresh_does_not_bring_back_old_tokens() -> None:
+    def state(token: str, obtained_at: float, groups: list[str]) -> AuthState:
+        return {
+            "access_token": token,
+            "refresh_token": f"r-{token}",
+            "token_response": {"obtained_at": obtained_at},
+            "oauth_user": {"groups": groups},
+        }
+
+    old, new = state("old", 100, ["/now"]), state("new", 200, ["/before"])
+    kept = keep_newest_tokens(None, {"auth_state": old}, new)
+    assert (kept["access_token"], kept["refresh_token"]) == ("new", "r-new")
+    assert kept["oauth_user"] == {"groups": ["/now"]}
+    assert keep_newest_tokens(None, {"auth_state": new}, old)["access_token"] == "new"
+
+
+async def _fresh(config: Config, someone: Person) -> AuthState:
+    return await authenticator(config).fresh_auth_state(someone)
+
+
+async def _refresh(config: Config, someone: Person, **traits: Any) -> Any:
+    return await authenticator(config, **traits).refresh_user(someone)
