@@ -104,11 +104,11 @@ class Hub:
     def __init__(self, config: Config, issuer: Issuer) -> None:
         self.config, self.issuer = config, issuer
         self.failure: int | None = None
-        self.requests = 0
+        self.asked_at: dict[str, float] = {}  # by username, monotonic seconds
 
     def answer(self, path: str, headers: Any) -> tuple[int, Any]:
         """As `GET /hub/api/quaderno/users/{name}/s3-keys` does."""
-        self.requests += 1
+        self.asked_at[path.split("/")[-2]] = time.monotonic()
         if headers["Authorization"] != f"token {self.config.agent.hub_token.get_secret_value()}":
             return 403, {"message": "not the agent"}
         if self.failure:

@@ -4,142 +4,24 @@ import errno
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from quaderno import config as configuration
-from quaderno.config import Config
-from quaderno.storage import agent, buckets, mount_table, mounts
-from tests.contract.storage_fixtures import Hub, Issuer, Program, Store, eventually, new_config
-
-SERVER = "-"
-
-
-class Node:
-    """A store, a hub's key endpoint and an agent, on this machine."""
-
-    def __init__(self, config: Config) -> None:
-        self.config, self.issuer, self.store = config, Issuer(config), Store(config)
-        self.hub = Hub(config, self.issuer)
-        settings = config.dir / "settings.yaml"
-        settings.write_text(configuration.dump(configuration.for_component(config, "agent")))
-        environment = {"QUADERNO_CONFIG": str(settings)}
-        self.agent = Program(agent.command(config), environment, config.dir / "agent.log")
-        transport = httpx.HTTPTransport(uds=str(config.agent_socket))
-        self.client = httpx.Client(transport=transport, base_url="http://agent", timeout=70)
-
-    def start_agent(self) -> None:
-        self.agent.start()
-        eventually(self._agent_answers, 10, "the agent answers")
-
-    def _agent_answers(self) -> bool:
-        assert self.agent.process.poll() is None, "the agent ended"
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(self.config.agent_socket)):
-                return False
-        return self.client.get("/health").status_code == 200
-
-    def use(self, user: str, server: str = SERVER) -> dict[str, Any]:
-        answer = self.client.put(f"/users/{user}/servers/{server}")
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json())
-
-    def release(self, user: str, server: str = SERVER) -> None:
-        assert self.client.delete(f"/users/{user}/servers/{server}").status_code == 200
-
-    def refresh(self, user: str) -> None:
-        assert self.client.post(f"/users/{user}/refresh").status_code == 200
-
-    def state(self, user: str, wait: float = 0) -> dict[str, Any]:
-        return dict(self.client.get(f"/users/{user}", params={"wait": wait}).json())
-
-    def ready(self, user: str) -> Path:
-        """Their `cloud_storage`, mounted."""
-        self.use(user)
-        eventually(lambda: self.state(user, 5)["state"] == "READY", 15, f"{user} is ready")
-        return self.config.mounts / user
-
-    def in_state(self, user: str, state: str, seconds: float = 15) -> dict[str, Any]:
-        def there() -> dict[str, Any] | None:
-            found = self.state(user)
-            return found if found["state"] == state else None
-
-        return dict(eventually(there, seconds, f"{user} is {state}"))
-
-    def s3(self, user: str) -> Any:
-        return buckets.client(self.config, self.issuer.keys(user))
-
-    def keys_in_s3(self, user: str, bucket: str) -> set[str]:
-        listed = self.s3(user).list_objects_v2(Bucket=bucket).get("Contents", [])
-        return {item["Key"] for item in listed}
-
-    def rclone(self, user: str) -> int:
-        return int(mounts.plan(self.config, user).lock.read_text())
-
-    def close(self) -> None:
-        self.client.close()
-        self.agent.stop()
-        for lock in mounts.users_directory(self.config).glob("*/lock"):
-            pid = int(lock.read_text())
-            if psutil.pid_exists(pid) and "rclone" in psutil.Process(pid).name():
-                os.kill(pid, signal.SIGKILL)
-        mount_table.unmount_all(self.config.dir)
-        self.store.stop()
+from quaderno.storage import mount_table, mounts
+from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
+from tests.contract.storage_fixtures import eventually
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    if os.geteuid() != 0 or not Path("/dev/fuse").exists():
-        pytest.skip("mounting needs root and /dev/fuse")
-    node = Node(new_config(tmp_path_factory.mktemp("n")))
-    with ExitStack() as stack:
-        stack.enter_context(node.issuer.serving())
-        stack.enter_context(node.hub.serving())
-        stack.callback(node.close)
-        node.store.start()
-        agent.prepare(node.config)
-        node.start_agent()
+    with running_node(tmp_path_factory.mktemp("n")) as node:
         yield node
-
-
-def as_user(script: str, *arguments: object) -> str:
-    """What `script` prints when the person in a server (1000:100, no capabilities) runs it.
-
-    The agent's directories are closed to everybody on the host, so they are entered before the
-    identity changes, as a bind mount does.
-    """
-    result = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments[1:])],
-        cwd=str(arguments[0]),
-        user=mounts.UID,
-        group=mounts.GID,
-        extra_groups=[],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
-
-
-WRITE = """
-import sys, errno
-try:
-    open(sys.argv[1], "w").write("text")
-except OSError as error:
-    print(errno.errorcode[error.errno])
-"""
 
 
 def test_from_ensure_to_ready(node: Node, record_property: Callable[[str, object], None]) -> None:
@@ -290,49 +172,26 @@ def test_a_link_in_place_of_local_is_not_followed(node: Node, tmp_path: Path) ->
     assert tmp_path.stat().st_uid == before.st_uid
 
 
-def test_rclone_killed(node: Node) -> None:
+def test_an_engine_finds_what_it_binds(node: Node) -> None:
+    """Made before the answer: an engine makes what it does not find, owned by root."""
+    in_the_way = node.config.mounts / "kim"
+    in_the_way.write_text("")
+    assert node.client.put("/users/kim/servers/-").status_code == 507
+    in_the_way.unlink()
+    node.use("kim")
+    assert in_the_way.stat().st_mode & 0o7777 == 0o555
+    node.release("kim")
+
+
+def test_pending_is_told_while_the_mounts_are_ready(node: Node) -> None:
     root = node.ready("alice")
-    assert as_user(WRITE, root / "alice", "unsent.txt") == ""
-    first = node.rclone("alice")
-    os.kill(first, signal.SIGKILL)
-    began = time.monotonic()
-
-    def usable() -> bool:
-        try:
-            return node.rclone("alice") != first and (root / "alice" / "unsent.txt").exists()
-        except OSError:
-            return False
-
-    eventually(usable, 3, "the mounts are back")
-    assert time.monotonic() - began < 3
-    assert as_user(WRITE, root / "alice", "after.txt") == ""
-    for name in ("unsent.txt", "after.txt"):
-        eventually(lambda name=name: name in node.keys_in_s3("alice", "alice"), 8, name)  # type: ignore[misc]
-
-
-def test_agent_killed(node: Node) -> None:
-    root = node.ready("alice")
-    first = node.rclone("alice")
-    with (root / "alice" / "open.txt").open("w") as file:
-        file.write("before ")
-        file.flush()
-        node.agent.stop(signal.SIGKILL)
-        file.write("while ")
-        file.flush()
-        node.start_agent()
-        assert node.in_state("alice", "READY", 5)["servers"] == [""]
-        file.write("after")
-    assert node.rclone("alice") == first
-    assert (root / "alice" / "open.txt").read_text() == "before while after"
-
-
-def test_rclone_killed_while_the_agent_was_away(node: Node) -> None:
-    root = node.ready("alice")
-    node.agent.stop(signal.SIGTERM)
-    os.kill(node.rclone("alice"), signal.SIGKILL)
-    node.start_agent()
-    node.in_state("alice", "READY")
-    assert as_user(WRITE, root / "alice", "again.txt") == ""
+    eventually(lambda: node.state("alice")["pending"] == 0, 10, "all is uploaded")
+    as_user("for i in range(3): open(f'p{i}', 'w').write('x')", root / "alice")
+    assert node.state("alice")["pending"] == 3
+    listed = {user["user"]: user["pending"] for user in node.client.get("/users").json()["users"]}
+    assert listed["alice"] == 3
+    eventually(lambda: node.state("alice")["pending"] == 0, 10, "all is uploaded")
+    assert node.state("alice")["state"] == "READY"
 
 
 def test_release_uploads_then_unmounts(node: Node) -> None:
@@ -361,64 +220,6 @@ def test_wanted_again_while_it_drains(node: Node) -> None:
     node.in_state("grace", "DRAINING", 5)
     node.ready("grace")
     assert node.rclone("grace") == pid
-
-
-def test_the_hub_has_no_keys(node: Node) -> None:
-    node.hub.failure = 403
-    try:
-        node.use("heidi")
-        state = node.state("heidi", 10)
-        assert state["state"] == "WAIT_KEYS"
-        assert "log in again" in state["reason"]
-        assert (node.config.mounts / "heidi" / mounts.NOTICE_FILE).exists()
-    finally:
-        node.hub.failure = None
-    node.in_state("heidi", "READY", 8)
-
-
-def test_an_outage_of_the_hub_is_not_noticed(node: Node) -> None:
-    root = node.ready("alice")
-    node.hub.failure = 500
-    try:
-        first = node.rclone("alice")
-        os.kill(first, signal.SIGKILL)
-        eventually(lambda: node.rclone("alice") != first, 3, "another rclone")
-        node.in_state("alice", "READY", 3)
-        assert as_user(WRITE, root / "alice", "hub-away.txt") == ""
-        eventually(lambda: "hub-away.txt" in node.keys_in_s3("alice", "alice"), 5, "in S3")
-    finally:
-        node.hub.failure = None
-
-
-def test_store_down_at_the_start_then_back(node: Node) -> None:
-    alice = node.ready("alice")
-    as_user("open('cached.txt', 'w').write('1')", alice / "alice")
-    eventually(lambda: "cached.txt" in node.keys_in_s3("alice", "alice"), 5, "in S3")
-    node.store.stop(signal.SIGKILL)
-    began = time.monotonic()
-    node.use("ivan")
-    state = node.state("ivan", 20)
-    assert state["state"] in ("WAIT_S3", "WAIT_KEYS")
-    assert state["reason"]
-    assert time.monotonic() - began < 8, "known soon, so that the server can start without"
-    root = node.config.mounts / "ivan"
-    notice = root / mounts.NOTICE_FILE
-    assert as_user("print(open('STORAGE_UNAVAILABLE.txt').read())", root) == mounts.NOTICE.strip()
-    assert as_user(WRITE, root / "ivan", "lost.txt") == "EACCES"
-    assert as_user(WRITE, root, "lost.txt") == "EACCES"
-    # Who was mounted keeps working on what is cached, and loses nothing.
-    assert as_user(WRITE, alice / "alice", "outage.txt") == ""
-    node.release("alice")
-    assert node.in_state("alice", "DRAINING", 5)["state"] == "DRAINING"
-    time.sleep(3)  # nothing may happen
-    assert node.state("alice")["pending"] >= 1
-    assert mount_table.below(alice)
-    node.store.start()
-    node.in_state("ivan", "READY", 10)
-    assert not notice.exists()
-    assert as_user(WRITE, root / "ivan", "kept.txt") == ""
-    node.in_state("alice", "UNMOUNTED", 45)
-    assert "outage.txt" in node.keys_in_s3("alice", "alice")
 
 
 def test_a_mount_appears_in_a_running_container(node: Node) -> None:
@@ -474,7 +275,7 @@ def test_drain_of_the_node(node: Node) -> None:
     root = node.ready("alice")
     as_user("for i in range(20): open(f'd{i}', 'w').write('x')", root / "alice")
     answer = node.client.post("/drain", json={"deadline": 30}).json()
-    assert answer == {"drained": True, "pending": []}
+    assert answer == {"drained": True, "stalled": False, "pending": []}
     assert [mount.path for mount in mount_table.below(node.config.mounts)] == [node.config.mounts]
     assert {f"d{i}" for i in range(20)} <= node.keys_in_s3("alice", "alice")
     node.agent.stop(signal.SIGTERM)

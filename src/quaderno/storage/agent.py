@@ -15,6 +15,7 @@ import pwd
 import socket
 import struct
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from quaderno import names
 from quaderno.config import Config, load_file
 from quaderno.errors import QuadernoError, StorageError
-from quaderno.storage import buckets, directories, keys, mounts
+from quaderno.storage import buckets, directories, keys, mount_table, mounts
+from quaderno.storage.states import State
 from quaderno.storage.sts import Keys
-from quaderno.storage.user_mounts import State, UserMounts
+from quaderno.storage.user_mounts import UserMounts
 
 LOG = logging.getLogger("quaderno.agent")
 HUB_USER = "quaderno-hub"
@@ -67,13 +69,30 @@ class Agent:
         for user in self.users.values():
             user.detach()
 
-    async def drain(self, seconds: float) -> dict[str, Any]:
-        """Upload and unmount everything; after `seconds`, what is not finished."""
+    def mounts_changed(self) -> None:
+        """Have a mount that somebody took away made again."""
+        present = {mount.path for mount in mount_table.below(self.config.mounts)}
         for user in self.users.values():
+            user.mounts_changed(present)
+
+    async def drain(self, seconds: float) -> dict[str, Any]:
+        """Upload and unmount everything; after `seconds`, what is not finished.
+
+        Earlier when all that is left is `stalled`: it waits for the keys or the store.
+        """
+        deadline = time.monotonic() + seconds
+        left = list(self.users.values())
+        for user in left:
             user.suspend()
-        await asyncio.gather(*(user.wait_unmounted(seconds) for user in self.users.values()))
-        left = [user for user in self.users.values() if user.state is not State.UNMOUNTED]
-        return {"drained": not left, "pending": [user.describe() for user in left]}
+        while True:
+            remaining = max(deadline - time.monotonic(), 0)
+            await asyncio.gather(*(user.wait_unmounted(remaining) for user in left))
+            left = [user for user in self.users.values() if user.state is not State.UNMOUNTED]
+            stalled = all(user.stalled for user in left)
+            if stalled or time.monotonic() >= deadline:
+                break
+        described = [user.describe() for user in left]
+        return {"drained": not left, "stalled": bool(left) and stalled, "pending": described}
 
 
 # --- the API on the unix socket
@@ -87,14 +106,16 @@ async def health(request: Request) -> JSONResponse:
 async def users(request: Request) -> JSONResponse:
     """GET /users: everybody whose storage is mounted, or ought to be."""
     known = _agent(request).users.values()
-    active = [user.describe() for user in known if user.state is not State.UNMOUNTED]
-    return JSONResponse({"users": active})
+    active = [user for user in known if user.state is not State.UNMOUNTED]
+    await asyncio.gather(*(user.look() for user in active))
+    return JSONResponse({"users": [user.describe() for user in active]})
 
 
 async def user_state(request: Request) -> JSONResponse:
     """GET /users/{name}?wait=SECONDS: returns when ready or known to be unavailable."""
     user = _agent(request).user(_username(request))
     await user.wait(_seconds(request.query_params.get("wait", "0"), WAIT_MOST))
+    await user.look()
     return JSONResponse(user.describe())
 
 
@@ -102,7 +123,7 @@ async def use(request: Request) -> JSONResponse:
     """PUT /users/{name}/servers/{server}: mount in the background; answers at once."""
     user, server = _agent(request).user(_username(request)), _server(request)
     try:
-        directories.prepare_local(user.plan)
+        directories.prepare_binds(user.plan)
         user.use(server)
     except OSError as error:
         raise HTTPException(507, f"{error.filename}: {error.strerror}") from error
@@ -127,7 +148,11 @@ async def refresh(request: Request) -> JSONResponse:
 
 
 async def drain(request: Request) -> JSONResponse:
-    """POST /drain {"deadline": SECONDS}: before this node or the service stops."""
+    """POST /drain {"deadline": SECONDS}: before this node or the service stops.
+
+    Answers {"drained": BOOL, "stalled": BOOL, "pending": [user ...]}; asking again in vain when
+    `stalled`.
+    """
     try:
         deadline = (await request.json())["deadline"]
     except (ValueError, KeyError, TypeError) as error:
@@ -268,9 +293,10 @@ async def running(config: Config) -> AsyncIterator[Agent]:
         agent = Agent(config, client)
         # Reads the S3 service's description now rather than while somebody waits.
         await asyncio.to_thread(buckets.client, config, Keys.from_container_credentials(_NO_KEYS))
-        agent.resume()
-        yield agent
-        agent.detach()
+        with mount_table.watching(agent.mounts_changed):
+            agent.resume()
+            yield agent
+            agent.detach()
 
 
 _NO_KEYS = dict.fromkeys(("AccessKeyId", "SecretAccessKey", "Token"), "none") | {

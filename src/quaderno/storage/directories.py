@@ -26,8 +26,17 @@ def prepare_node(config: Config) -> None:
     mount_table.make_shared(config.mounts)
 
 
-def prepare_local(plan: MountPlan) -> None:
-    """The person's `local` directory, theirs alone; never follows a link. Raises OSError."""
+def prepare_binds(plan: MountPlan) -> None:
+    """What a server binds, before any mount: an engine would make what it does not find.
+
+    Raises OSError.
+    """
+    _prepare_mountpoint(plan.root)
+    _prepare_local(plan)
+
+
+def _prepare_local(plan: MountPlan) -> None:
+    """The person's `local` directory, theirs alone; never follows a link."""
     with contextlib.suppress(FileExistsError):
         plan.local.mkdir(mode=0o700)
     descriptor = os.open(plan.local, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -43,10 +52,14 @@ def prepare_mountpoints(plan: MountPlan) -> None:
     mount_table.unmount_all(plan.root)
     nested = plan.areas[-1].mountpoint
     for path in (plan.root, *(area.mountpoint for area in plan.areas if area.mountpoint != nested)):
-        path.mkdir(mode=0o555, exist_ok=True)
-        path.chmod(0o555)
+        _prepare_mountpoint(path)
     plan.notice.write_text(mounts.NOTICE, encoding="utf-8")
     plan.notice.chmod(0o444)
+
+
+def _prepare_mountpoint(path: Path) -> None:
+    path.mkdir(mode=0o555, exist_ok=True)
+    path.chmod(0o555)
 
 
 def prepare_state(config: Config, plan: MountPlan) -> None:
@@ -70,23 +83,6 @@ def load_servers(plan: MountPlan) -> set[str]:
         return set(json.loads(plan.registrations.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return set()
-
-
-def unsent(plan: MountPlan) -> int:
-    """How many files in the cache are changed and not in the object store yet.
-
-    A description that cannot be read counts: it may be of such a file.
-    """
-    return sum(_is_unsent(path) for path in (plan.cache / "vfsMeta").rglob("*") if path.is_file())
-
-
-def _is_unsent(meta: Path) -> bool:
-    try:
-        return bool(json.loads(meta.read_bytes())["Dirty"])
-    except FileNotFoundError:
-        return False
-    except (ValueError, KeyError, TypeError):
-        return True
 
 
 def _replace(path: Path, text: str) -> None:

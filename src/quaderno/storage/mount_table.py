@@ -1,9 +1,13 @@
 """This host's mounts: what is mounted below a directory, sharing, unmounting (mount(2))."""
 
+import asyncio
+import contextlib
 import ctypes
 import errno
 import os
 import re
+import select
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +31,28 @@ def below(directory: Path) -> list[Mount]:
     text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     found = (parse_line(line) for line in text.splitlines())
     return [mount for mount in found if mount.path.is_relative_to(directory)]
+
+
+@contextlib.contextmanager
+def watching(changed: Callable[[], None]) -> Iterator[None]:
+    """Call `changed` in the running event loop after each change of this host's mounts.
+
+    The kernel tells who polls the table for exceptional events (proc(5), mountinfo). The table is
+    always readable, so the loop watches an epoll that waits for these events only.
+    """
+    loop = asyncio.get_running_loop()
+    with Path("/proc/self/mountinfo").open("rb") as table, select.epoll() as events:
+        events.register(table, select.EPOLLPRI)
+
+        def tell() -> None:
+            events.poll(0)
+            changed()
+
+        loop.add_reader(events.fileno(), tell)
+        try:
+            yield
+        finally:
+            loop.remove_reader(events.fileno())
 
 
 def parse_line(line: str) -> Mount:

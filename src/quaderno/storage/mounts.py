@@ -85,6 +85,11 @@ class MountPlan:
         return self.state / "cache"
 
     @property
+    def set_aside(self) -> Path:
+        """Files that rclone would have deleted from its cache; for people to look through."""
+        return self.state / "set-aside"
+
+    @property
     def lock(self) -> Path:
         """Locked by the rclone that uses the cache, until it ends; holds its process number."""
         return self.state / "lock"

@@ -43,19 +43,15 @@ class Rclone:
         )
 
     @classmethod
-    async def adopt(cls, plan: MountPlan) -> Self | None:
-        """The rclone that an earlier agent started, if it answers."""
+    def find(cls, plan: MountPlan) -> Self | None:
+        """The rclone that an earlier agent started, if it lives; it may not answer."""
         pid = _lock_holder(plan)
         if pid is None:
             return None
         try:
-            rclone = cls(plan, pid, None)
+            return cls(plan, pid, None)
         except ProcessLookupError:
             return None
-        if await rclone.answers():
-            return rclone
-        await rclone.kill()
-        return None
 
     @classmethod
     async def start(cls, config: Config, plan: MountPlan) -> Self:
@@ -71,23 +67,26 @@ class Rclone:
             await asyncio.sleep(0.01)  # nothing announces a socket
         return rclone
 
-    async def call(self, command: str, *, within: float = CALL_TIMEOUT, **parameters: Any) -> Any:
+    async def call(
+        self, command: str, *, within: float = CALL_TIMEOUT, **parameters: Any
+    ) -> dict[str, Any]:
         """Do `command` within so many seconds; raises StorageError with rclone's reason."""
         try:
             answer = await self._client.post(f"/{command}", json=parameters, timeout=within)
         except httpx.HTTPError as error:
             raise StorageError(f"rclone does not answer {command}: {error!r}") from error
+        body = _object(answer)
         if answer.status_code != 200:
-            reason = answer.json().get("error", answer.status_code)
+            reason = body.get("error", f"HTTP {answer.status_code}")
             raise StorageError(f"rclone: {command}: {reason}")
-        return answer.json()
+        return body
 
     async def answers(self) -> bool:
         """Whether it is this process that answers on the socket."""
         if not self._socket.exists():
             return False
         try:
-            return bool((await self.call("core/pid", within=5))["pid"] == self.pid)
+            return bool((await self.call("core/pid", within=5)).get("pid") == self.pid)
         except StorageError:
             return False
 
@@ -113,6 +112,16 @@ class Rclone:
             self._child.wait()
         os.close(self._pidfd)
         self.exited.set()
+
+
+def _object(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise StorageError(f"rclone answers HTTP {answer.status_code} and no JSON object")
+    return body
 
 
 def _spawn(config: Config, plan: MountPlan) -> subprocess.Popen[bytes]:

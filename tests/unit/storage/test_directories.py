@@ -39,20 +39,10 @@ def test_the_token_stays_the_same_for_a_running_rclone(config: Config, plan: Mou
     assert plan.token.read_text() == token
 
 
-@pytest.mark.parametrize(
-    ("meta", "unsent"),
-    [
-        ('{"Dirty": true}', 1),
-        ('{"Dirty": false}', 0),
-        ('{"Dirty": tr', 1),
-        ("", 1),
-        ("[]", 1),
-        ("{}", 1),
-    ],
-)
-def test_unsent_files_are_counted_when_in_doubt(plan: MountPlan, meta: str, unsent: int) -> None:
-    assert directories.unsent(plan) == 0
-    path = plan.cache / "vfsMeta" / "home" / "alice" / "deep" / "file"
-    path.parent.mkdir(parents=True)
-    path.write_text(meta)
-    assert directories.unsent(plan) == unsent
+def test_what_a_server_binds(config: Config, plan: MountPlan) -> None:
+    config.mounts.mkdir(parents=True)
+    config.local.mkdir(parents=True)
+    for _ in range(2):
+        directories.prepare_binds(plan)
+        assert plan.root.stat().st_mode & 0o7777 == 0o555
+        assert plan.local.stat().st_mode & 0o7777 == 0o700

@@ -1,0 +1,32 @@
+"""The states of one person's mounts, and the error that says which of them waits for what."""
+
+from enum import StrEnum
+
+from quaderno.errors import StorageError, StorageRefusedError
+
+
+class State(StrEnum):
+    """Where a person's mounts are; `user_mounts` describes the order."""
+
+    PREPARE = "PREPARE"
+    WAIT_KEYS = "WAIT_KEYS"
+    WAIT_S3 = "WAIT_S3"
+    MOUNTING = "MOUNTING"
+    READY = "READY"
+    CRASHED = "CRASHED"
+    DRAINING = "DRAINING"
+    UNMOUNTED = "UNMOUNTED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether waiting longer may be in vain."""
+        return self in (State.READY, State.WAIT_KEYS, State.WAIT_S3, State.UNMOUNTED)
+
+
+class WaitingError(StorageError):
+    """The mounts cannot be made now; `state` says what is waited for, `message` why, and
+    `refused` that waiting alone does not help."""
+
+    def __init__(self, state: State, reason: StorageError) -> None:
+        super().__init__(reason.message, reason.hint)
+        self.state, self.refused = state, isinstance(reason, StorageRefusedError)

@@ -1,0 +1,140 @@
+"""A whole node for the storage contracts: a store, a hub's key endpoint and a real agent."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from quaderno import config as configuration
+from quaderno.config import Config
+from quaderno.storage import agent, buckets, mount_table, mounts
+from tests.contract.storage_fixtures import Hub, Issuer, Program, Store, eventually, new_config
+
+SERVER = "-"
+
+
+class Node:
+    """A store, a hub's key endpoint and an agent, on this machine."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.issuer, self.store = config, Issuer(config), Store(config)
+        self.hub = Hub(config, self.issuer)
+        settings = config.dir / "settings.yaml"
+        settings.write_text(configuration.dump(configuration.for_component(config, "agent")))
+        environment = {"QUADERNO_CONFIG": str(settings)}
+        self.agent = Program(agent.command(config), environment, config.dir / "agent.log")
+        transport = httpx.HTTPTransport(uds=str(config.agent_socket))
+        self.client = httpx.Client(transport=transport, base_url="http://agent", timeout=70)
+
+    def start_agent(self) -> None:
+        self.agent.start()
+        eventually(self._agent_answers, 10, "the agent answers")
+
+    def _agent_answers(self) -> bool:
+        assert self.agent.process.poll() is None, "the agent ended"
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(self.config.agent_socket)):
+                return False
+        return self.client.get("/health").status_code == 200
+
+    def use(self, user: str, server: str = SERVER) -> dict[str, Any]:
+        answer = self.client.put(f"/users/{user}/servers/{server}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def release(self, user: str, server: str = SERVER) -> None:
+        assert self.client.delete(f"/users/{user}/servers/{server}").status_code == 200
+
+    def refresh(self, user: str) -> None:
+        assert self.client.post(f"/users/{user}/refresh").status_code == 200
+
+    def state(self, user: str, wait: float = 0) -> dict[str, Any]:
+        return dict(self.client.get(f"/users/{user}", params={"wait": wait}).json())
+
+    def ready(self, user: str) -> Path:
+        """Their `cloud_storage`, mounted."""
+        self.use(user)
+        eventually(lambda: self.state(user, 5)["state"] == "READY", 15, f"{user} is ready")
+        return self.config.mounts / user
+
+    def in_state(self, user: str, state: str, seconds: float = 15) -> dict[str, Any]:
+        def there() -> dict[str, Any] | None:
+            found = self.state(user)
+            return found if found["state"] == state else None
+
+        return dict(eventually(there, seconds, f"{user} is {state}"))
+
+    def s3(self, user: str) -> Any:
+        return buckets.client(self.config, self.issuer.keys(user))
+
+    def keys_in_s3(self, user: str, bucket: str) -> set[str]:
+        listed = self.s3(user).list_objects_v2(Bucket=bucket).get("Contents", [])
+        return {item["Key"] for item in listed}
+
+    def rclone(self, user: str) -> int:
+        return int(mounts.plan(self.config, user).lock.read_text())
+
+    def close(self) -> None:
+        self.client.close()
+        self.agent.stop()
+        for lock in mounts.users_directory(self.config).glob("*/lock"):
+            pid = int(lock.read_text())
+            if psutil.pid_exists(pid) and "rclone" in psutil.Process(pid).name():
+                os.kill(pid, signal.SIGKILL)
+        mount_table.unmount_all(self.config.dir)
+        self.store.stop()
+
+
+@contextmanager
+def running_node(directory: Path) -> Iterator[Node]:
+    """A node with nobody on it; skips the test where nothing can be mounted."""
+    if os.geteuid() != 0 or not Path("/dev/fuse").exists():
+        pytest.skip("mounting needs root and /dev/fuse")
+    node = Node(new_config(directory))
+    with ExitStack() as stack:
+        stack.enter_context(node.issuer.serving())
+        stack.enter_context(node.hub.serving())
+        stack.callback(node.close)
+        node.store.start()
+        agent.prepare(node.config)
+        node.start_agent()
+        yield node
+
+
+def as_user(script: str, *arguments: object) -> str:
+    """What `script` prints when the person in a server (1000:100, no capabilities) runs it.
+
+    The agent's directories are closed to everybody on the host, so they are entered before the
+    identity changes, as a bind mount does.
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments[1:])],
+        cwd=str(arguments[0]),
+        user=mounts.UID,
+        group=mounts.GID,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+WRITE = """
+import sys, errno
+try:
+    open(sys.argv[1], "w").write("text")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""

@@ -1,0 +1,218 @@
+"""What the mounts of a node survive: ended processes, a store, hub or mount that goes away."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from quaderno.storage import mount_table, mounts
+from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
+from tests.contract.storage_fixtures import eventually
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with running_node(tmp_path_factory.mktemp("n")) as node:
+        yield node
+
+
+def test_rclone_killed(node: Node) -> None:
+    root = node.ready("alice")
+    assert as_user(WRITE, root / "alice", "unsent.txt") == ""
+    first = node.rclone("alice")
+    os.kill(first, signal.SIGKILL)
+    began = time.monotonic()
+
+    def usable() -> bool:
+        try:
+            return node.rclone("alice") != first and (root / "alice" / "unsent.txt").exists()
+        except OSError:
+            return False
+
+    eventually(usable, 3, "the mounts are back")
+    assert time.monotonic() - began < 3
+    assert as_user(WRITE, root / "alice", "after.txt") == ""
+    for name in ("unsent.txt", "after.txt"):
+        eventually(lambda name=name: name in node.keys_in_s3("alice", "alice"), 8, name)  # type: ignore[misc]
+
+
+def test_agent_killed(node: Node) -> None:
+    root = node.ready("alice")
+    first = node.rclone("alice")
+    with (root / "alice" / "open.txt").open("w") as file:
+        file.write("before ")
+        file.flush()
+        node.agent.stop(signal.SIGKILL)
+        file.write("while ")
+        file.flush()
+        node.start_agent()
+        assert node.in_state("alice", "READY", 5)["servers"] == [""]
+        file.write("after")
+    assert node.rclone("alice") == first
+    assert (root / "alice" / "open.txt").read_text() == "before while after"
+
+
+def test_rclone_killed_while_the_agent_was_away(node: Node) -> None:
+    root = node.ready("alice")
+    node.agent.stop(signal.SIGTERM)
+    os.kill(node.rclone("alice"), signal.SIGKILL)
+    node.start_agent()
+    node.in_state("alice", "READY")
+    assert as_user(WRITE, root / "alice", "again.txt") == ""
+
+
+def test_an_rclone_that_is_slow_to_answer_is_not_ended(node: Node) -> None:
+    root = node.ready("alice")
+    process = psutil.Process(node.rclone("alice"))
+    # In a process of its own: closing a copy of the file, as every fork does, waits for rclone.
+    script = "with open('kept', 'w') as f: print(f.write('1'), flush=True); input(); f.write('2')"
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=root / "alice",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"1\n"
+        node.agent.stop(signal.SIGTERM)
+        process.suspend()
+        try:
+            node.start_agent()
+            eventually(lambda: "slow" in node.state("alice")["reason"], 15, "it says why")
+            assert node.state("alice")["state"] == "PREPARE"
+        finally:
+            process.resume()
+        node.in_state("alice", "READY", 15)
+        holder.communicate(b"go on\n", timeout=10)
+    assert process.is_running()
+    assert (root / "alice" / "kept").read_text() == "12"
+
+
+def test_a_mount_that_somebody_took_away_is_made_again(node: Node) -> None:
+    root = node.ready("alice")
+    assert as_user(WRITE, root / "alice", "unsent-then-unmounted.txt") == ""
+    first = node.rclone("alice")
+    for area in ("alice", "scratch"):
+        mount_table.unmount(root / area, lazy=True)
+        eventually(lambda area=area: (root / area).is_mount(), 5, f"{area} is back")  # type: ignore[misc]
+        node.in_state("alice", "READY", 5)
+    assert node.rclone("alice") == first
+    assert (root / "scratch" / "alice").is_mount()
+    there = "unsent-then-unmounted.txt"
+    assert (root / "alice" / there).read_text() == "text"
+    eventually(lambda: there in node.keys_in_s3("alice", "alice"), 10, "it is in S3")
+
+
+def test_the_hub_has_no_keys(node: Node) -> None:
+    node.hub.failure = 403
+    try:
+        node.use("heidi")
+        state = node.state("heidi", 10)
+        assert state["state"] == "WAIT_KEYS"
+        assert "log in again" in state["reason"]
+        assert (node.config.mounts / "heidi" / mounts.NOTICE_FILE).exists()
+        assert not psutil.pid_exists(node.rclone("heidi")), "nothing runs in vain"
+        asked = node.hub.asked_at
+        eventually(lambda: time.monotonic() - asked["heidi"] > 7, 30, "it is asked more rarely")
+    finally:
+        node.hub.failure = None
+    node.use("heidi")
+    assert node.state("heidi", 5)["state"] == "READY", "a login is noticed at once"
+
+
+def test_an_outage_of_the_hub_is_not_noticed(node: Node) -> None:
+    root = node.ready("alice")
+    node.hub.failure = 500
+    try:
+        first = node.rclone("alice")
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: node.rclone("alice") != first, 3, "another rclone")
+        node.in_state("alice", "READY", 3)
+        assert as_user(WRITE, root / "alice", "hub-away.txt") == ""
+        eventually(lambda: "hub-away.txt" in node.keys_in_s3("alice", "alice"), 5, "in S3")
+    finally:
+        node.hub.failure = None
+
+
+def test_store_down_at_the_start_then_back(node: Node) -> None:
+    alice = node.ready("alice")
+    as_user("open('cached.txt', 'w').write('1')", alice / "alice")
+    eventually(lambda: "cached.txt" in node.keys_in_s3("alice", "alice"), 5, "in S3")
+    node.store.stop(signal.SIGKILL)
+    began = time.monotonic()
+    node.use("ivan")
+    state = node.state("ivan", 20)
+    assert state["state"] in ("WAIT_S3", "WAIT_KEYS")
+    assert state["reason"]
+    assert time.monotonic() - began < 8, "known soon, so that the server can start without"
+    root = node.config.mounts / "ivan"
+    notice = root / mounts.NOTICE_FILE
+    assert as_user("print(open('STORAGE_UNAVAILABLE.txt').read())", root) == mounts.NOTICE.strip()
+    assert as_user(WRITE, root / "ivan", "lost.txt") == "EACCES"
+    assert as_user(WRITE, root, "lost.txt") == "EACCES"
+    # Who was mounted keeps working on what is cached, and loses nothing.
+    assert as_user(WRITE, alice / "alice", "outage.txt") == ""
+    node.release("alice")
+    assert node.in_state("alice", "DRAINING", 5)["state"] == "DRAINING"
+    eventually(lambda: "does not take" in node.state("alice")["reason"], 15, "uploads failed")
+    left = node.state("alice")
+    assert left["state"] == "DRAINING"
+    assert left["pending"] >= 1
+    assert mount_table.below(alice)
+    node.store.start()
+    node.in_state("ivan", "READY", 10)
+    assert not notice.exists()
+    assert as_user(WRITE, root / "ivan", "kept.txt") == ""
+    node.in_state("alice", "UNMOUNTED", 45)
+    assert "outage.txt" in node.keys_in_s3("alice", "alice")
+
+
+def test_files_without_a_description_are_set_aside(node: Node) -> None:
+    """A crash may cut a description off; rclone would delete the data at its next start."""
+    root, plan = node.ready("leo"), mounts.plan(node.config, "leo")
+    assert not list((root / "leo").iterdir())  # known from now on
+    node.store.stop(signal.SIGKILL)
+    as_user("for name in 'abc': open(name, 'w').write('text of ' + name)", root / "leo")
+    node.agent.stop(signal.SIGKILL)
+    os.kill(node.rclone("leo"), signal.SIGKILL)
+    metas = {path.name: path for path in (plan.cache / "vfsMeta").rglob("*") if path.is_file()}
+    metas["a"].write_text(metas["a"].read_text()[:30])
+    metas["b"].unlink()
+    node.store.start()
+    node.start_agent()
+    assert node.in_state("leo", "READY")["set_aside"] == 2
+    kept = {path.name: path.read_text() for path in plan.set_aside.glob("*/vfs/home*/leo/*")}
+    assert kept == {"a": "text of a", "b": "text of b"}
+    eventually(lambda: "c" in node.keys_in_s3("leo", "leo"), 10, "the other one is uploaded")
+
+
+def test_a_drain_that_waits_for_the_store_says_so_early(node: Node) -> None:
+    """Last: who has nothing to upload is unmounted, the others are told with the reason."""
+    node.ready("bob")
+    alice = node.ready("alice")
+    eventually(lambda: node.state("bob")["pending"] == 0, 10, "bob has nothing to upload")
+    assert list((alice / "alice").iterdir())  # known from now on
+    node.store.stop(signal.SIGKILL)
+    as_user("for name in 'xyz': open(name, 'w').write(name)", alice / "alice")
+    began = time.monotonic()
+    answer: dict[str, Any] = node.client.post("/drain", json={"deadline": 65}).json()
+    assert 30 <= time.monotonic() - began < 55
+    assert not answer["drained"]
+    assert answer["stalled"]
+    assert [user["user"] for user in answer["pending"]] == ["alice"]
+    assert answer["pending"][0]["pending"] >= 3
+    assert "object store does not take them" in answer["pending"][0]["reason"]
+    again = time.monotonic()
+    assert node.client.post("/drain", json={"deadline": 30}).json()["stalled"]
+    assert time.monotonic() - again < 2
+    node.store.start()
+    assert node.client.post("/drain", json={"deadline": 60}).json()["drained"] or node.in_state(
+        "alice", "UNMOUNTED", 30
+    )
+    assert {"x", "y", "z"} <= node.keys_in_s3("alice", "alice")
