@@ -339,7 +339,35 @@ def token_create(
     """Print a new JupyterHub service token for automation."""
     from quaderno.hub import component as hub
 
-    sys.stdout.write(_as_component(_load(directory), "hub", hub.token_command(name, scope)))
+    command = hub.tokens_command("create", name, *scope)
+    sys.stdout.write(_as_component(_load(directory), "hub", command))
+
+
+@token_app.command("list")
+def token_list(directory: Dir = None, as_json: Json = False) -> None:
+    """List the services that have tokens, and what they may do."""
+    from quaderno.hub import component as hub
+
+    answer = _as_component(_load(directory), "hub", hub.tokens_command("list"))
+    if as_json:
+        sys.stdout.write(f"{answer}\n")
+        return
+    table = Table("service", "scopes", box=None)
+    for name, scopes in json.loads(answer).items():
+        table.add_row(name, " ".join(scopes))
+    out.print(table)
+
+
+@token_app.command("revoke")
+def token_revoke(
+    name: Annotated[str, typer.Argument(help="Service whose tokens end.")],
+    directory: Dir = None,
+) -> None:
+    """End all tokens of a service."""
+    from quaderno.hub import component as hub
+
+    _as_component(_load(directory), "hub", hub.tokens_command("revoke", name))
+    out.print(f"{escape(name)} has no token any more")
 
 
 # --- images

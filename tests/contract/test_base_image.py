@@ -164,6 +164,14 @@ def test_scientific_python(shell: Callable[..., str]) -> None:
     assert "jupyterlab" in shell("jupyter labextension list 2>&1")
 
 
+def test_terminals_find_the_same_programs(shell: Callable[..., str]) -> None:
+    """JupyterLab's terminals are login shells."""
+    assert shell("bash -lc 'command -v python pip'").split() == [
+        "/opt/quaderno/bin/python",
+        "/opt/quaderno/bin/pip",
+    ]
+
+
 def test_people_install_packages_for_the_life_of_their_server(shell: Callable[..., str]) -> None:
     shell(
         "mkdir -p p/p && touch p/p/__init__.py && cd p && printf '[build-system]\nrequires=[]\n"

@@ -1,5 +1,6 @@
 """The REST API: options, and who may do what."""
 
+import json
 import re
 from typing import Any
 
@@ -66,6 +67,19 @@ def test_a_token_does_what_its_scopes_say(service: Service) -> None:
     assert reader.request("GET", "/users").status_code == 200
     assert reader.request("POST", "/users/ada/server", json={}).status_code in (403, 404)
     assert reader.request("GET", "/quaderno/users/ada/s3-keys").status_code == 403
+
+
+def test_a_revoked_token_ends_at_once(service: Service) -> None:
+    token = service.quaderno("token", "create", "brief", "--scope", "list:users").stdout.strip()
+    assert "brief" in json.loads(service.quaderno("token", "list", "--json").stdout)
+    brief = Hub(service.config.public_url, token)
+    assert brief.request("GET", "/users").status_code == 200
+    service.quaderno("token", "revoke", "brief")
+    assert brief.request("GET", "/users").status_code == 403
+    assert "brief" not in json.loads(service.quaderno("token", "list", "--json").stdout)
+    again = service.quaderno("token", "revoke", "brief", check=False)
+    assert again.returncode == 1
+    assert "'brief' has no token" in again.stderr
 
 
 def test_a_scope_that_does_not_exist_is_refused(service: Service) -> None:

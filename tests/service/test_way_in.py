@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.service import people
-from tests.service.running import Service, wait_for
+from tests.service.running import Hub, Service, wait_for
 from tests.service.s3 import object_store
 
 Person = Callable[[], BrowserContext]
@@ -82,6 +82,39 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(
     expect(page.locator("main")).to_contain_text(
         f"Not registered, or forgot your password? Ask {service.config.contact}"
     )
+
+
+def test_a_link_fills_in_the_form_and_starts_nothing(
+    service: Service, person: Person, hub: Hub
+) -> None:
+    """Whoever made the link must not choose what runs with somebody else's files."""
+    if hub.running("bob"):
+        hub.stop("bob")
+    page = person().new_page()
+    people.log_in(page, service, "bob")
+    people.authorize(page)
+    expect(page.get_by_role("heading", name="Server options")).to_be_visible()
+    page.goto(f"{service.config.public_url}/hub/spawn?own_image=evil/image:1&cpu=0.5&memory=1G")
+    expect(page.get_by_role("status")).to_contain_text("Nothing has started")
+    expect(page.get_by_label("Image reference")).to_have_value("evil/image:1")
+    expect(page.get_by_label("CPUs")).to_have_value("0.5")
+    assert not hub.running("bob")
+
+
+def test_what_was_asked_stays_in_the_form(service: Service, person: Person) -> None:
+    page = person().new_page()
+    people.log_in(page, service, "bob")
+    people.authorize(page)
+    page.get_by_text("Use my own image").click()
+    page.get_by_label("Image reference").fill("NOT an image!")
+    page.get_by_label("Memory").select_option("1G")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text(
+        "is not an image: use a name of the catalogue"
+    )
+    expect(page.get_by_role("alert")).not_to_contain_text("Exception")
+    expect(page.get_by_label("Image reference")).to_have_value("NOT an image!")
+    expect(page.get_by_label("Memory")).to_have_value("1G")
 
 
 def test_without_consent_nobody_comes_in(service: Service, person: Person) -> None:

@@ -30,7 +30,9 @@ class Config(Section):
         pattern=r"^q[a-z0-9]{3,11}$",
         description="Name of this instance; containers and networks start with it.",
     )
-    name: str = Field("Quaderno", description="Name of the service, on every page.")
+    name: str = Field(
+        "Quaderno", min_length=1, max_length=60, description="Name of the service, on every page."
+    )
     contact: str = Field(
         "the operators of this service", description="Whom people are told to ask for help."
     )

@@ -3,6 +3,7 @@
 Both carry the same reference, so that a person can tell an operator which lines to look at.
 """
 
+import logging
 import secrets
 from http import HTTPStatus
 
@@ -30,3 +31,15 @@ class StartFailure(SpawnException):
         super().__init__(sentence, reason=reason, status_code=status, log_message=details)
         # What JupyterHub's pages and progress events show of an exception.
         self.jupyterhub_message = sentence
+
+
+class WithoutTraces(logging.Filter):
+    """Logs a start that failed for a known reason in one line: JupyterHub would add where in the
+    code each mistyped option was noticed."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        failure = record.exc_info[1] if record.exc_info else None
+        if isinstance(failure, StartFailure):
+            record.msg, record.args = f"{record.getMessage()}: {failure}", ()
+            record.exc_info = None
+        return True

@@ -1,6 +1,7 @@
 """JupyterHub's configuration: settings in, `c` out. The same file on one machine and on
 Kubernetes; it decides nothing."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 from quaderno import config as quaderno_config
 from quaderno.hub import TEMPLATES, credentials, options, tokens
 from quaderno.hub.authenticator import QuadernoAuthenticator, keep_newest_tokens
+from quaderno.hub.failures import WithoutTraces
 from quaderno.hub.proxy import EdgeProxy
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
 
 c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821 - given by JupyterHub
 config = quaderno_config.load_file(Path(os.environ["QUADERNO_CONFIG"]))
+logging.getLogger("JupyterHub").addFilter(WithoutTraces())
 https = config.public_url.startswith("https://")
 
 # --- where it listens, and where it keeps what it knows

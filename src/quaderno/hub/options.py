@@ -49,7 +49,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Offer:
-    """What the form shows; `own_image` is what to put in the field for an own image."""
+    """What the form shows; `own_image` is what to put in the field for an own image.
+
+    `suggested` when the selection comes from a link somebody followed.
+    """
 
     images: list[Image]
     selected_image: str
@@ -57,22 +60,25 @@ class Offer:
     own_image: str
     cpus: list[Choice]
     memories: list[Choice]
+    suggested: bool
 
 
-def offer(config: Config, last: Mapping[str, Any]) -> Offer:
-    """The form's choices, with those of `last` (earlier options, trusted no more than new ones)
-    selected where they are still possible."""
-    try:
-        chosen = parse(config, {key: last[key] for key in KEYS if key in last})
-    except OptionsError:
-        chosen = parse(config, {})
+def offer(config: Config, last: Mapping[str, Any], *, suggested: bool = False) -> Offer:
+    """The form's choices, with those of `last` selected where they are possible.
+
+    `last` is what was asked before, trusted no more than anything new. An image that cannot be
+    is shown as it was typed, to be corrected.
+    """
+    chosen = parse(config, _possible(config, last))
     servers = config.servers
     catalogue = {image.reference: image.name for image in servers.images}
+    wanted = last.get("image")
+    typed = isinstance(wanted, str) and wanted not in (*catalogue, *catalogue.values())
     return Offer(
         images=servers.images,
         selected_image=catalogue.get(chosen.image, servers.images[0].name),
         own_images_allowed=bool(servers.own_images),
-        own_image="" if chosen.image in catalogue else chosen.image,
+        own_image=str(wanted)[:512] if typed else "",
         cpus=[
             Choice(f"{cpu:g}", "1 CPU" if cpu == 1 else f"{cpu:g} CPUs", cpu == chosen.cpu)
             for cpu in sorted(servers.cpu.choices)
@@ -81,7 +87,21 @@ def offer(config: Config, last: Mapping[str, Any]) -> Offer:
             Choice(format_memory(amount), _size(amount), amount == chosen.memory)
             for amount in sorted(servers.memory.choices)
         ],
+        suggested=suggested,
     )
+
+
+def _possible(config: Config, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that `parse` takes."""
+    possible = {}
+    for key in KEYS:
+        if key in asked:
+            try:
+                parse(config, {key: asked[key]})
+            except OptionsError:
+                continue
+            possible[key] = asked[key]
+    return possible
 
 
 def _size(amount: int) -> str:

@@ -54,6 +54,8 @@ class QuadernoDockerSpawner(DockerSpawner):
         self.chosen: options.ServerOptions | None = None
         self._outstanding: set[asyncio.Future[Any]] = set()
         self._started_with = self.orm_spawner.user_options if self.orm_spawner else None
+        self._suggested: dict[str, Any] = {}
+        self._failed_with: dict[str, Any] = {}
 
     @property
     def agent(self) -> AgentClient:
@@ -64,8 +66,17 @@ class QuadernoDockerSpawner(DockerSpawner):
         return cls._agent
 
     def offer(self) -> options.Offer:
-        """What the form shows, for its template."""
-        return options.offer(self.quaderno, self.orm_spawner.user_options or {})
+        """What the form shows, for its template: what a link suggests, else what failed, else
+        what was chosen last."""
+        last = self._suggested or self._failed_with or self.orm_spawner.user_options or {}
+        return options.offer(self.quaderno, last, suggested=bool(self._suggested))
+
+    def options_from_query(self, query_data: dict[str, list[str]]) -> dict[str, Any]:
+        """JupyterHub would start a server from a mere link, which anybody may have made: with an
+        image of theirs, and this person's files. Here a link fills in the form and no more.
+        """
+        self._suggested = options.from_form(query_data)
+        raise StartFailure("", reason="suggestion", status=HTTPStatus.OK)
 
     # --- what the container is
 
@@ -113,12 +124,14 @@ class QuadernoDockerSpawner(DockerSpawner):
             # JupyterHub has saved the options already; those that failed must not be the next
             # start's default.
             self.orm_spawner.user_options = self._started_with
+            self._failed_with = self.user_options
             raise
-        self._started_with = self.user_options
+        self._started_with, self._failed_with = self.user_options, {}
         return where
 
     async def _start(self) -> tuple[str, int]:
         self.steps = Progress()
+        self._suggested = {}
         self.steps.begin("options")
         try:
             self._apply(options.parse(self.quaderno, self.user_options))

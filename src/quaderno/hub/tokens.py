@@ -1,11 +1,12 @@
-"""`python -m quaderno.hub.tokens NAME SCOPE...`: print a new JupyterHub service token.
+"""Service tokens, for automation. `python -m quaderno.hub.tokens create|list|revoke`.
 
-The token belongs to a service of that name. What each service may do is kept in a file that the
+A token belongs to a service of JupyterHub. What each service may do is kept in a file that the
 hub's configuration declares at each start, because JupyterHub deletes roles and services that its
-configuration does not know. To take a token back, remove its service from `hub/token-roles.json`
-and restart the hub.
+configuration does not know. All of this works on the hub's database, as `jupyterhub token` does,
+so the hub may be running or not, and takes effect at once.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from jupyterhub.slugs import is_valid_safe_slug
 
 from quaderno import config as quaderno_config
 from quaderno.config import Config
+from quaderno.errors import ConfigError, QuadernoError
 from quaderno.hub import credentials
 
 
@@ -51,15 +53,20 @@ def _record(config: Config) -> Path:
 def create(config: Config, name: str, wanted: list[str]) -> str:
     """A token of the service `name` that may do what `wanted` says, and nothing else.
 
-    Works on the database, as `jupyterhub token` does, so the hub may be running or not. Raises
-    ValueError in one line for a bad name or scope.
+    Raises ConfigError for a bad name or scope.
     """
-    if not is_valid_safe_slug(name) or name == "agent":
-        raise ValueError(f"{name!r} cannot name a service: use lower-case letters and digits")
+    if not is_valid_safe_slug(name):
+        raise ConfigError(
+            f"{name!r} cannot name a service", "Use lower-case letters, digits and hyphens"
+        )
+    if name == "agent":
+        raise ConfigError("'agent' is the node agent's own service", "Choose another name")
     scopes.define_custom_scopes(credentials.SCOPE_DEFINITION)
     for scope in wanted:
         if scope.partition("!")[0] not in scopes.scope_definitions:
-            raise ValueError(f"{scope!r} is not a JupyterHub scope")
+            raise ConfigError(
+                f"{scope!r} is not a JupyterHub scope", "JupyterHub's documentation lists them"
+            )
     held = granted(config)
     held[name] = sorted({*held.get(name, ()), *wanted})
     role = _role(name, held[name])
@@ -77,6 +84,21 @@ def create(config: Config, name: str, wanted: list[str]) -> str:
     return token
 
 
+def revoke(config: Config, name: str) -> None:
+    """End every token of the service `name`; raises ConfigError when there is no such service."""
+    held = granted(config)
+    if name not in held:
+        known = ", ".join(held) or "there are none"
+        raise ConfigError(f"{name!r} has no token", f"Services with tokens: {known}")
+    del held[name]
+    with orm.new_session_factory(database(config))() as session:
+        for found in (orm.Service.find(session, name), orm.Role.find(session, f"token-{name}")):
+            if found is not None:
+                session.delete(found)
+        _write(_record(config), json.dumps(held, indent=2))
+        session.commit()
+
+
 def _write(path: Path, text: str) -> None:
     new = path.with_suffix(".new")
     new.write_text(text, encoding="utf-8")
@@ -90,13 +112,25 @@ def database(config: Config) -> str:
 
 def main() -> int:
     """The command line."""
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(dest="command", required=True)
+    new = commands.add_parser("create")
+    new.add_argument("name")
+    new.add_argument("scopes", nargs="+")
+    commands.add_parser("list")
+    commands.add_parser("revoke").add_argument("name")
+    arguments = parser.parse_args()
     config = quaderno_config.load_file(Path(os.environ["QUADERNO_CONFIG"]))
     try:
-        token = create(config, sys.argv[1], sys.argv[2:])
-    except ValueError as error:
-        sys.stderr.write(f"{error}\n")
+        if arguments.command == "create":
+            sys.stdout.write(create(config, arguments.name, arguments.scopes) + "\n")
+        elif arguments.command == "list":
+            json.dump(granted(config), sys.stdout)
+        else:
+            revoke(config, arguments.name)
+    except QuadernoError as error:
+        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
         return 1
-    sys.stdout.write(f"{token}\n")
     return 0
 
 

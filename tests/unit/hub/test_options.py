@@ -101,6 +101,13 @@ def test_the_form_survives_a_last_choice_that_is_no_longer_offered(config: Confi
     assert [c.value for c in offer.cpus if c.selected] == ["1"]
 
 
+def test_the_form_shows_what_was_typed_to_be_corrected(config: Config) -> None:
+    offer = options.offer(config, {"image": "NOT an image!", "cpu": 4, "memory": "1T"})
+    assert offer.own_image == "NOT an image!"
+    assert [c.value for c in offer.cpus if c.selected] == ["4"]
+    assert [c.value for c in offer.memories if c.selected] == ["2G"]
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),

@@ -1,0 +1,2 @@
+# Terminals are login shells, for which /etc/profile sets PATH anew.
+PATH=/opt/quaderno/bin:$PATH
