@@ -35,6 +35,7 @@ def agent(config: Config, **answers: Any) -> Iterator[threading.Event]:
             self.wfile.write(json.dumps(answers.get(self.path[1:], {})).encode())
 
         def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
             assert drained.wait(10)
             self.do_GET()
 
