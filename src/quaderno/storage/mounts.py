@@ -209,7 +209,8 @@ def _vfs_options(config: Config, area: Area) -> Mapping[str, Any]:
         "CacheMaxSize": f"{int(config.agent.cache_size * area.cache_share)}B",
         "CacheMaxAge": "24h",
         "WriteBack": f"{config.agent.write_back}s",
-        "DirCacheTime": "15s" if area.read_only else "5m",
+        # Read-only areas hold a mount point; `freshness.py` says why they must not expire.
+        "DirCacheTime": "87600h" if area.read_only else "5m",
         "PollInterval": "0s",
         "ReadOnly": area.read_only,
         "Links": True,

@@ -4,6 +4,9 @@ from enum import StrEnum
 
 from quaderno.errors import StorageError, StorageRefusedError
 
+RETRY_LEAST, RETRY_MOST = 0.5, 5.0  # seconds between tries
+REFUSED_MOST = 60.0  # seconds; after a refusal a login is needed, and a new use tries at once
+
 
 class State(StrEnum):
     """Where a person's mounts are; `user_mounts` describes the order."""

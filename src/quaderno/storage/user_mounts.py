@@ -19,15 +19,14 @@ from typing import Any
 
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
-from quaderno.storage import buckets, cache, directories, mount_table, mounts, uploads
+from quaderno.storage import buckets, cache, directories, freshness, mount_table, mounts, uploads
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.mounts import Area, MountPlan
 from quaderno.storage.rclone import Rclone
-from quaderno.storage.states import State, WaitingError
+from quaderno.storage.states import REFUSED_MOST, RETRY_LEAST, RETRY_MOST, State, WaitingError
 
 LOG = logging.getLogger("quaderno.agent")
-RETRY_LEAST, RETRY_MOST = 0.5, 5.0  # seconds
-REFUSED_MOST = 60.0  # seconds; after a refusal a login is needed, and `use` tries at once
+REFRESH_SHARED = 15.0  # seconds until others' changes in scratch show
 DRAIN_POLL = 0.3  # seconds
 DRAIN_CONFIRM = 1.5  # seconds between the two looks that must both find nothing to upload
 ADOPT_DEADLINE = 60.0  # seconds in which a living rclone must answer an agent that starts
@@ -91,12 +90,11 @@ class UserMounts:
 
     async def refresh(self) -> None:
         """Have changes that were made elsewhere show at once. Raises StorageError."""
-        if self._rclone is not None and self.state is State.READY:
-            for area in self.plan.areas:
-                await self._rclone.call("vfs/forget", fs=area.remote)
+        if self._rclone and self.state is State.READY:
+            await freshness.refresh_all(self._rclone, self.plan)
 
     async def look(self) -> None:
-        """Bring `pending` up to date where it is not kept so."""
+        """Bring `pending` up to date."""
         if self._rclone is not None and self.state is State.READY:
             with contextlib.suppress(StorageError):  # as many as last time, then
                 self.pending = await uploads.count(self._rclone, self.plan)
@@ -311,7 +309,9 @@ class UserMounts:
                 return await self._reconnect("a mount is gone")
             if self.wanted:
                 await self._publish(State.READY)
-                await self._pause(None)
+                if not await self._pause(REFRESH_SHARED):
+                    with contextlib.suppress(StorageError):  # what was seen last stays, then
+                        await freshness.refresh_shared(rclone, self.plan)
             elif await self._drain(rclone):
                 return True
         self._rclone = None
