@@ -68,8 +68,9 @@ class QuadernoDockerSpawner(DockerSpawner):
     def offer(self) -> options.Offer:
         """What the form shows, for its template: what a link suggests, else what failed, else
         what was chosen last."""
-        last = self._suggested or self._failed_with or self.orm_spawner.user_options or {}
-        return options.offer(self.quaderno, last, suggested=bool(self._suggested))
+        suggested, self._suggested = self._suggested, {}  # for the page that the link opened only
+        last = suggested or self._failed_with or self.orm_spawner.user_options or {}
+        return options.offer(self.quaderno, last, suggested=bool(suggested))
 
     def options_from_query(self, query_data: dict[str, list[str]]) -> dict[str, Any]:
         """JupyterHub would start a server from a mere link, which anybody may have made: with an
@@ -131,7 +132,6 @@ class QuadernoDockerSpawner(DockerSpawner):
 
     async def _start(self) -> tuple[str, int]:
         self.steps = Progress()
-        self._suggested = {}
         self.steps.begin("options")
         try:
             self._apply(options.parse(self.quaderno, self.user_options))
