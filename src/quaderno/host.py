@@ -35,6 +35,9 @@ def engine(timeout: int = 60) -> Iterator[docker.APIClient]:
 
     Raises HostError when the engine does not answer; `timeout` is in seconds.
     """
+    if not os.environ.get("DOCKER_HOST") and not _listens(ENGINE_SOCKET):
+        # The client below would leave its socket open when it fails.
+        raise HostError("the container engine does not answer", ENGINE_HINT)
     client = None
     try:
         client = docker.APIClient(version="auto", timeout=timeout, **kwargs_from_env())
@@ -46,6 +49,11 @@ def engine(timeout: int = 60) -> Iterator[docker.APIClient]:
     finally:
         if client is not None:
             client.close()
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def engine_answers() -> bool:
