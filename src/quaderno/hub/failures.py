@@ -10,6 +10,10 @@ from http import HTTPStatus
 from jupyterhub.spawner import SpawnException
 
 
+# The reason of the exception that shows the form in place of a start.
+SUGGESTION = "suggestion"
+
+
 class StartFailure(SpawnException):
     """A start that failed for a known reason.
 
@@ -40,6 +44,8 @@ class WithoutTraces(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         failure = record.exc_info[1] if record.exc_info else None
         if isinstance(failure, StartFailure):
+            if failure.reason == SUGGESTION:
+                return False  # nothing has failed: a link filled in the form
             record.msg, record.args = f"{record.getMessage()}: {failure}", ()
             record.exc_info = None
         return True

@@ -20,7 +20,7 @@ from quaderno.config import Config
 from quaderno.errors import OptionsError, StorageError
 from quaderno.hub import networks, options, server
 from quaderno.hub.agent_client import AgentClient
-from quaderno.hub.failures import StartFailure
+from quaderno.hub.failures import SUGGESTION, StartFailure
 from quaderno.hub.progress import Event, Progress
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class QuadernoDockerSpawner(DockerSpawner):
         image of theirs, and this person's files. Here a link fills in the form and no more.
         """
         self._suggested = options.from_form(query_data)
-        raise StartFailure("", reason="suggestion", status=HTTPStatus.OK)
+        raise StartFailure("", reason=SUGGESTION, status=HTTPStatus.OK)
 
     # --- what the container is
 
