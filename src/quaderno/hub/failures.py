@@ -9,7 +9,6 @@ from http import HTTPStatus
 
 from jupyterhub.spawner import SpawnException
 
-
 # The reason of the exception that shows the form in place of a start.
 SUGGESTION = "suggestion"
 

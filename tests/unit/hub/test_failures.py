@@ -31,7 +31,7 @@ def _log(logger: logging.Logger, error: Exception) -> None:
     try:
         raise error
     except type(error):
-        logger.error("Failed to start %s", "ada", exc_info=sys.exc_info())  # noqa: LOG014
+        logger.error("Failed to start %s", "ada", exc_info=sys.exc_info())
 
 
 def test_a_known_failure_is_one_line(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:

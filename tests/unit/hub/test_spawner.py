@@ -1,8 +1,4 @@
 import asyncio
-import gc
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -10,18 +6,16 @@ import pytest
 
 from quaderno.config import Config
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
+from tests.service.running import free_ports
 
 
 @pytest.fixture
-def spawner(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def spawner(config: Config, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A spawner whose engine is away."""
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_ports()}")
     monkeypatch.setattr(QuadernoDockerSpawner, "_client", None)
     monkeypatch.setattr(QuadernoDockerSpawner, "object_name", "q123abc-ada", raising=False)
-    yield QuadernoDockerSpawner(quaderno=config)
-    with warnings.catch_warnings():  # of sockets that the engine's client leaves when it fails
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    return QuadernoDockerSpawner(quaderno=config)
 
 
 def test_an_engine_that_does_not_answer_means_unknown(spawner: Any) -> None:
