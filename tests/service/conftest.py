@@ -1,15 +1,27 @@
 """One running instance for all service tests, and a browser."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.service.running import Hub, Service, running_service
 
+LOG_LINES = 60
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "images"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, pytest.TestReport]:
+    """A failed test's report shows what the components logged last."""
+    report: pytest.TestReport = yield
+    running = getattr(item, "funcargs", {}).get("service")
+    if report.failed and isinstance(running, Service):
+        report.sections.append(("logs of the components", running.last_lines(LOG_LINES)))
+    return report
 
 
 @pytest.fixture(scope="session")

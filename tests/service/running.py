@@ -100,6 +100,14 @@ class Service:
         (found,) = engine.containers.list(filters={"label": labels})
         return found
 
+    def last_lines(self, count: int) -> str:
+        """The end of every component's log."""
+        text = ""
+        for log in sorted(self.config.logs.glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()[-count:]
+            text += f"--- {log.name}\n" + "\n".join(lines) + "\n"
+        return text
+
     def leftovers(self, username: str) -> list[str]:
         """What is on this machine of a person's servers, running or not."""
         labels: dict[str, str | list[str] | bool] = {
@@ -150,7 +158,7 @@ def running_service() -> Iterator[Service]:
             )
         yield service
     except BaseException:
-        show_logs(service)
+        sys.stderr.write(service.last_lines(40))
         raise
     finally:
         service.quaderno("down")
@@ -164,13 +172,6 @@ def running_service() -> Iterator[Service]:
         for network in engine.networks.list(filters=label):
             network.remove()
         shutil.rmtree(directory)
-
-
-def show_logs(service: Service) -> None:
-    """The end of every component's log, for the report of a failed run."""
-    for log in sorted(service.config.logs.glob("*.log")):
-        lines = log.read_text(errors="replace").splitlines()[-40:]
-        sys.stderr.write(f"--- {log.name}\n" + "\n".join(lines) + "\n")
 
 
 class Hub:

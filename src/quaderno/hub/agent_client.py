@@ -31,7 +31,7 @@ class AgentClient:
         self._client = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=str(socket), retries=2),
             base_url="http://agent",
-            timeout=httpx.Timeout(20, connect=3),
+            timeout=httpx.Timeout(60, connect=3),
             # A kept connection that the agent closes meanwhile would fail the next request.
             limits=httpx.Limits(max_keepalive_connections=0),
         )
