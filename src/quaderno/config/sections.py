@@ -139,6 +139,17 @@ class Oidc(Section):
     admin_groups: list[str] = Field(
         ["/quaderno/admins"], description="Groups whose members administer the hub."
     )
+    audiences: list[str] = Field(
+        [],
+        description="Audiences that programs in servers may ask access tokens for; a token is "
+        "given only if the provider issued it for that audience. Without asking for one, they "
+        "get tokens as the provider issues them.",
+    )
+    agent_account: str = Field(
+        "infncloud",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="Short name of the account that oidc-agent clients find in servers.",
+    )
 
 
 class Iam(Section):

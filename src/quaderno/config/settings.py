@@ -95,6 +95,11 @@ class Config(Section):
         return self.store.endpoint or f"http://{self.servers.gateway}:{self.ports.servers_s3}"
 
     @property
+    def sts_endpoint_for_servers(self) -> str:
+        """STS URL inside people's servers."""
+        return self.store.sts_endpoint or self.store_endpoint_for_servers
+
+    @property
     def store_public_endpoint(self) -> str:
         """S3 URL for people's own computers."""
         return self.store.endpoint or self._public_port(self.ports.s3)

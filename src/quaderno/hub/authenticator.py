@@ -23,7 +23,7 @@ from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC
-from quaderno.hub.credentials import S3KeysHandler
+from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
 
 # Seconds of life a token must have left to be used; with less it is renewed first.
 RENEW_AHEAD = 300
@@ -79,6 +79,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             *super().get_handlers(app),
             (r"/quaderno/static/(.*)", CacheControlStaticFilesHandler, {"path": str(STATIC)}),
             (r"/api/quaderno/users/([^/]+)/s3-keys", S3KeysHandler),
+            (r"/api/quaderno/users/([^/]+)/access-token", AccessTokenHandler),
         ]
 
     async def discover(self) -> None:
@@ -146,11 +147,12 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         answer["expires_at"] = now + float(answer.get("expires_in") or 0)
         return answer
 
-    async def fresh_auth_state(self, user: Any, min_valid: float = RENEW_AHEAD) -> AuthState:
-        """The user's tokens, with at least `min_valid` seconds left on the access token.
+    async def fresh_auth_state(self, user: Any, min_valid: float = 0) -> AuthState:
+        """The user's tokens, the access token with `min_valid` and RENEW_AHEAD seconds left.
 
-        Renews once, however many ask at the same time. While the provider is unreachable a token
-        that is still valid is served.
+        Renews once, however many ask at the same time, and not again within a minute to please
+        who wants a longer life than tokens have. While the provider is unreachable a token that is
+        still valid is served.
 
         Raises LoginRequiredError or ProviderUnavailableError.
         """
@@ -159,7 +161,8 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             if not state:
                 raise LoginRequiredError(user.name)
             left = _seconds_left(state)
-            if left >= min_valid:
+            is_new = time.time() - _obtained_at(state) < ASK_AGAIN_AFTER
+            if left >= (RENEW_AHEAD if is_new else max(RENEW_AHEAD, min_valid)):
                 return state
             try:
                 return await self._renew(user, state)

@@ -1,18 +1,24 @@
-"""Hub handlers that hand out short-lived S3 keys.
+"""Hub handlers that hand out what expires soon: S3 keys and access tokens.
 
-A server's token gets its own user's keys, the node agent's token any user's; nobody gets an
-identity token, a refresh token or a client secret.
+A server's token gets its own user's. The node agent's token gets any user's S3 keys, and no access
+token. Nobody gets an identity token, a refresh token or a client secret.
 """
 
 import asyncio
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
+import jwt
 from jupyterhub.apihandlers import APIHandler
 from jupyterhub.orm import Service
 from jupyterhub.scopes import Scope
 from tornado import web
 
+from quaderno.config import Config
 from quaderno.errors import (
     LoginRequiredError,
     ProviderUnavailableError,
@@ -21,58 +27,143 @@ from quaderno.errors import (
 )
 from quaderno.storage import sts
 
-SCOPE = "custom:quaderno:s3-keys"
-SCOPE_DEFINITION = {
-    SCOPE: {"description": "Short-lived keys for the user's files in the object store"}
+S3_KEYS_SCOPE = "custom:quaderno:s3-keys"
+ACCESS_TOKEN_SCOPE = "custom:quaderno:access-token"  # noqa: S105
+SCOPE_DEFINITIONS = {
+    S3_KEYS_SCOPE: {"description": "Short-lived keys for the user's files in the object store"},
+    ACCESS_TOKEN_SCOPE: {"description": "The user's access tokens of the identity provider"},
 }
 
 
-class S3KeysHandler(APIHandler):
-    """`GET /hub/api/quaderno/users/{name}/s3-keys`: keys in the form that AWS SDKs expect of a
-    container credentials provider (AccessKeyId, SecretAccessKey, Token, Expiration).
+class CredentialsHandler(APIHandler):
+    """What both kinds have in common.
 
-    For tokens only: what a page of some server could open in a browser must not show keys.
+    For tokens only: what a page of some server could open in a browser must not show any.
     """
 
     _accept_cookie_auth = False
+    scope: ClassVar[str]
+    what: ClassVar[str]
 
-    async def get(self, username: str) -> None:
-        self._check_scope(username)
+    def _find(self, username: str) -> Any:
+        granted: Any = self.parsed_scopes.get(self.scope)
+        if not (granted == Scope.ALL or (granted and username in granted.get("user", ()))):
+            # The same answer whether or not the user exists.
+            raise web.HTTPError(HTTPStatus.FORBIDDEN, f"These are not your {self.what}.")
         user = self.find_user(username)
         if user is None:
             raise web.HTTPError(HTTPStatus.NOT_FOUND, "No such user.")
+        return user
+
+    @contextmanager
+    def _refusing(self, username: str) -> Iterator[None]:
+        """Turns what went wrong into an answer with one sentence."""
         try:
-            state = await self.authenticator.fresh_auth_state(user)
-            keys = await asyncio.to_thread(
-                sts.assume_role, self.authenticator.quaderno, state["access_token"], username
-            )
+            yield
         except LoginRequiredError as error:
             raise web.HTTPError(
                 HTTPStatus.FORBIDDEN, f"The login of {username} has ended: log in again."
             ) from error
         except StorageRefusedError as error:
-            self.log.error("No S3 keys for %s: %s", username, error)
+            self.log.error("No %s for %s: %s", self.what, username, error)
             raise web.HTTPError(
                 HTTPStatus.FORBIDDEN, "The object store refused this login: log in again."
             ) from error
         except (ProviderUnavailableError, StorageError) as error:
-            self.log.warning("No S3 keys for %s now: %s", username, error)
+            self.log.warning("No %s for %s now: %s", self.what, username, error)
             raise web.HTTPError(
-                HTTPStatus.SERVICE_UNAVAILABLE, "No S3 keys now: try again in a moment."
+                HTTPStatus.SERVICE_UNAVAILABLE, f"No {self.what} now: try again in a moment."
             ) from error
-        self.log.info("S3 keys of %s for %s", username, self._client())
-        self.set_header("Cache-Control", "no-store")
-        self.write(keys.container_credentials())
-
-    def _check_scope(self, username: str) -> None:
-        granted: Any = self.parsed_scopes.get(SCOPE)
-        if granted == Scope.ALL or (granted and username in granted.get("user", ())):
-            return
-        # The same answer whether or not the user exists.
-        raise web.HTTPError(HTTPStatus.FORBIDDEN, "These are not your keys.")
 
     def _client(self) -> str:
         """Who asked: a service, or what a person's token is for (its note names the server)."""
         if isinstance(self.current_user, Service):
             return f"service {self.current_user.name}"
         return str(getattr(self.get_token(), "note", None) or "a token without a note")
+
+    def _hand_out(self, answer: dict[str, Any]) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.write(answer)
+
+
+class S3KeysHandler(CredentialsHandler):
+    """`GET /hub/api/quaderno/users/{name}/s3-keys`: keys in the form that AWS SDKs expect of a
+    container credentials provider (AccessKeyId, SecretAccessKey, Token, Expiration).
+    """
+
+    scope = S3_KEYS_SCOPE
+    what = "S3 keys"
+
+    async def get(self, username: str) -> None:
+        user = self._find(username)
+        with self._refusing(username):
+            state = await self.authenticator.fresh_auth_state(user)
+            keys = await asyncio.to_thread(
+                sts.assume_role, self.authenticator.quaderno, state["access_token"], username
+            )
+        self.log.info("S3 keys of %s for %s", username, self._client())
+        self._hand_out(keys.container_credentials())
+
+
+class AccessTokenHandler(CredentialsHandler):
+    """`GET /hub/api/quaderno/users/{name}/access-token?audience=A&min_valid_period=SECONDS`:
+    an access token as the provider issued it.
+
+    The answer is JSON with `access_token`, `issuer`, `expires_at` (Unix seconds) and `scope`
+    (separated by spaces). `audience` may name several, separated by spaces (oidc-agent's form).
+    """
+
+    scope = ACCESS_TOKEN_SCOPE
+    what = "access tokens"
+
+    async def get(self, username: str) -> None:
+        user = self._find(username)
+        config: Config = self.authenticator.quaderno
+        wanted = self.get_query_argument("audience", "").split()
+        min_valid = self._min_valid()
+        if not set(wanted) <= set(config.oidc.audiences):
+            self._refuse_audience(username, wanted, "is not among those that may be asked for")
+        with self._refusing(username):
+            state = await self.authenticator.fresh_auth_state(user, min_valid)
+        token = state["access_token"]
+        if not set(wanted) <= audiences(token):
+            self._refuse_audience(username, wanted, "is not in the token that the provider issued")
+        self.log.info(
+            "Access token of %s for %s, audience %s",
+            username, self._client(), json.dumps(wanted) if wanted else "as issued",
+        )  # fmt: skip
+        granted = [scope for scope in state.get("scope") or () if scope]
+        self._hand_out(
+            {
+                "access_token": token,
+                "issuer": config.issuer,
+                "expires_at": int(state["token_response"]["expires_at"]),
+                # A provider that does not say granted what was asked for (RFC 6749, 5.1).
+                "scope": " ".join(granted or config.oidc.scopes),
+            }
+        )
+
+    def _min_valid(self) -> int:
+        """Seconds of life that the token must have."""
+        text = self.get_query_argument("min_valid_period", "0")
+        if not re.fullmatch("[0-9]{1,18}", text, re.ASCII):
+            raise web.HTTPError(
+                HTTPStatus.BAD_REQUEST, "min_valid_period must be a number of seconds."
+            )
+        return int(text)
+
+    def _refuse_audience(self, username: str, wanted: list[str], why: str) -> None:
+        names = json.dumps(" ".join(wanted)[:200])  # what a log line can hold
+        self.log.warning(
+            "No access token of %s for %s: audience %s %s", username, self._client(), names, why
+        )
+        raise web.HTTPError(HTTPStatus.FORBIDDEN, f"The audience {names} {why}.")
+
+
+def audiences(token: str) -> set[str]:
+    """Whom an access token is for (RFC 7519, 4.1.3); nobody known when it is not a JWT."""
+    try:
+        found = jwt.decode(token, options={"verify_signature": False}).get("aud", ())
+    except jwt.InvalidTokenError:
+        return set()
+    return {found} if isinstance(found, str) else {name for name in found if isinstance(name, str)}

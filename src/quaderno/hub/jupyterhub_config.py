@@ -82,18 +82,19 @@ c.QuadernoDockerSpawner.poll_interval = 10
 c.Spawner.consecutive_failure_limit = 0
 
 # --- who may do what
-c.JupyterHub.custom_scopes = credentials.SCOPE_DEFINITION
+c.JupyterHub.custom_scopes = credentials.SCOPE_DEFINITIONS
 c.JupyterHub.services = [
     {"name": "agent", "api_token": config.agent.hub_token.get_secret_value(), "display": False},
     *tokens.declared_services(config),
 ]
+own_credentials = [f"{scope}!user" for scope in credentials.SCOPE_DEFINITIONS]
 c.JupyterHub.load_roles = [
-    {"name": "user", "scopes": ["self", f"{credentials.SCOPE}!user"]},
+    {"name": "user", "scopes": ["self", *own_credentials]},
     {
         "name": "server",
-        "scopes": ["users:activity!user", "access:servers!server", f"{credentials.SCOPE}!user"],
+        "scopes": ["users:activity!user", "access:servers!server", *own_credentials],
     },
-    {"name": "agent", "services": ["agent"], "scopes": [credentials.SCOPE]},
+    {"name": "agent", "services": ["agent"], "scopes": [credentials.S3_KEYS_SCOPE]},
     *tokens.declared_roles(config),
 ]
 

@@ -14,6 +14,7 @@ PORT = 8888
 USER = "1000:100"
 HOME = "/home/jovyan"
 WORKAREA = "/workarea"
+OIDC_SOCKET = f"{HOME}/.quaderno/oidc-agent.sock"
 
 # What numeric libraries read to size their thread pools: a container limited to one CPU still
 # sees all of the host's, and would otherwise start a thread for each.
@@ -42,6 +43,10 @@ def environment(config: Config, options: ServerOptions) -> dict[str, str]:
         "AWS_ENDPOINT_URL_S3": config.store_endpoint_for_servers,
         "AWS_REGION": config.store.region,
         "AWS_DEFAULT_REGION": config.store.region,  # what boto3 reads
+        "AWS_ENDPOINT_URL_STS": config.sts_endpoint_for_servers,
+        "QUADERNO_ROLE_ARN": config.store.role_arn,
+        "OIDC_SOCK": OIDC_SOCKET,
+        "QUADERNO_OIDC_ACCOUNT": config.oidc.agent_account,
         "HOME": HOME,
         "JUPYTERHUB_ROOT_DIR": WORKAREA,
         "JUPYTERHUB_DEFAULT_URL": "/lab",

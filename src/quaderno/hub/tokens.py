@@ -61,7 +61,7 @@ def create(config: Config, name: str, wanted: list[str]) -> str:
         )
     if name == "agent":
         raise ConfigError("'agent' is the node agent's own service", "Choose another name")
-    scopes.define_custom_scopes(credentials.SCOPE_DEFINITION)
+    scopes.define_custom_scopes(credentials.SCOPE_DEFINITIONS)
     for scope in wanted:
         if scope.partition("!")[0] not in scopes.scope_definitions:
             raise ConfigError(
