@@ -14,6 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from typing import Any
 
 TIMEOUT = 30  # seconds; the hub may have to ask the identity provider and the store first
 # The hub is near by: a proxy to the outside, if the environment names one, does not know it.
@@ -21,7 +22,11 @@ _HUB = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class CredentialsError(Exception):
-    """The hub gave no keys; the text is one line for the person at the keyboard."""
+    """The hub gave nothing; the text is one line for the person at the keyboard."""
+
+
+class HubUnavailableError(CredentialsError):
+    """The hub, or what it depends on, does not work now; it refused nothing."""
 
 
 def main() -> int:
@@ -40,44 +45,60 @@ def fetch(environment: Mapping[str, str]) -> dict[str, object]:
 
     Raises CredentialsError when the hub cannot be reached, refuses, or answers nonsense.
     """
-    request = _request(environment)
+    answer = ask(environment, "s3-keys", "S3 keys")
     try:
-        with _HUB.open(request, timeout=TIMEOUT) as response:
-            answer = json.load(response)
         names = ("AccessKeyId", "SecretAccessKey", "Expiration")
         keys = {"Version": 1, **{name: answer[name] for name in names}}
         return {**keys, "SessionToken": answer["Token"]}
+    except (KeyError, TypeError) as error:
+        raise _nonsense() from error
+
+
+def ask(environment: Mapping[str, str], path: str, what: str, timeout: float = TIMEOUT) -> Any:
+    """The hub's JSON answer at `path` below this server's user; `what` is asked for, in words.
+
+    Raises CredentialsError, HubUnavailableError when it is worth trying again.
+    """
+    request = _request(environment, path)
+    try:
+        with _HUB.open(request, timeout=timeout) as response:
+            return json.load(response)
     except urllib.error.HTTPError as error:
-        raise CredentialsError(_refusal(error)) from error
+        raise _refusal(error, what) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise CredentialsError(
+        raise HubUnavailableError(
             f"the hub cannot be reached ({reason}); try again in a minute"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CredentialsError("the hub's answer makes no sense; tell the operators") from error
+    except ValueError as error:
+        raise _nonsense() from error
 
 
-def _request(environment: Mapping[str, str]) -> urllib.request.Request:
+def _request(environment: Mapping[str, str], path: str) -> urllib.request.Request:
     try:
         api, user, token = (
             environment[f"JUPYTERHUB_{name}"] for name in ("API_URL", "USER", "API_TOKEN")
         )
     except KeyError as error:
         raise CredentialsError(f"{error.args[0]} is not set; run this in a server") from error
-    url = f"{api}/quaderno/users/{urllib.parse.quote(user, safe='')}/s3-keys"
+    url = f"{api}/quaderno/users/{urllib.parse.quote(user, safe='')}/{path}"
     headers = {"Authorization": f"token {token}"}
     return urllib.request.Request(url, headers=headers)  # noqa: S310 (the hub)
 
 
-def _refusal(error: urllib.error.HTTPError) -> str:
+def _refusal(error: urllib.error.HTTPError, what: str) -> CredentialsError:
     """The hub's own words, if it has any."""
     advice = "log in again" if error.code in (401, 403) else "try again in a minute"
     try:
         words = " ".join(json.load(error)["message"].split())
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         words = advice
-    return f"the hub gives no S3 keys (HTTP {error.code}): {words}"
+    kind = HubUnavailableError if error.code >= 500 else CredentialsError
+    return kind(f"the hub gives no {what} (HTTP {error.code}): {words}")
+
+
+def _nonsense() -> CredentialsError:
+    return CredentialsError("the hub's answer makes no sense; tell the operators")
 
 
 if __name__ == "__main__":
