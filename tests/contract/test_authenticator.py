@@ -96,6 +96,21 @@ def test_a_token_with_life_left_is_used_as_it_is(
     assert ada.saved == []
 
 
+def test_who_wants_more_life_than_tokens_have_gets_one_renewal(
+    provider: Provider, tokens: dict[str, Any]
+) -> None:
+    ada = person(tokens, seconds_left=3000)
+
+    async def ask() -> list[AuthState]:
+        hub = authenticator(provider.config)
+        return [await hub.fresh_auth_state(ada, 10**6) for _ in range(3)]
+
+    states = asyncio.run(ask())
+    assert {state["access_token"] for state in states} == {ada.saved[0]["access_token"]}
+    assert len(ada.saved) == 1
+    assert states[0]["access_token"] != tokens["access_token"]
+
+
 def test_a_dead_refresh_token_asks_for_a_login(provider: Provider, tokens: dict[str, Any]) -> None:
     provider.token(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
     with pytest.raises(LoginRequiredError):

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import docker
 import httpx
+import yaml
 
 from quaderno import config as quaderno_config
 from quaderno.config import Config, Ports
@@ -137,6 +138,29 @@ class Service:
             assert result.exit_code == 0, output
         return result.exit_code, output.strip()
 
+    def holding(self, username: str, secrets: list[str]) -> list[str]:
+        """Where in a user's container one of `secrets` is: in any process's environment or
+        arguments, or in a file that the user can read."""
+        # Backwards, lest this very program be what is found.
+        backwards = [secret[::-1] for secret in secrets]
+        code = (
+            "import glob, json, os\n"
+            f"secrets = [s[::-1].encode() for s in {backwards!r}]\n"
+            "places = glob.glob('/proc/[0-9]*/environ') + glob.glob('/proc/[0-9]*/cmdline')\n"
+            "for top in ('/etc', '/home', '/workarea', '/tmp', '/run', '/var'):\n"
+            "    for folder, _, files in os.walk(top):\n"
+            "        places += [os.path.join(folder, name) for name in files]\n"
+            "found = []\n"
+            "for place in places:\n"
+            "    try: text = open(place, 'rb').read()\n"
+            "    except OSError: continue\n"
+            "    found += [place for s in secrets if s in text]\n"
+            "assert len(places) > 100\n"
+            "print(json.dumps(found))\n"
+        )
+        found: list[str] = json.loads(self.inside(username, code)[1])
+        return found
+
 
 @contextmanager
 def running_service() -> Iterator[Service]:
@@ -148,6 +172,7 @@ def running_service() -> Iterator[Service]:
     directory.chmod(0o755)
     command = [QUADERNO, "--dir", str(directory)]
     subprocess.run([*command, "init", "--port", str(free_ports())], check=True)
+    _allow_audiences(directory / quaderno_config.CONFIG_FILE)
     service = Service(quaderno_config.load(directory))
     try:
         service.quaderno("up", "--detach")
@@ -172,6 +197,13 @@ def running_service() -> Iterator[Service]:
         for network in engine.networks.list(filters=label):
             network.remove()
         shutil.rmtree(directory)
+
+
+def _allow_audiences(file: Path) -> None:
+    """One audience that the identity provider's tokens have, and one that they have not."""
+    settings = yaml.safe_load(file.read_text())
+    settings["oidc"]["audiences"] = ["quaderno", "elsewhere"]
+    file.write_text(yaml.safe_dump(settings))
 
 
 class Hub:

@@ -89,23 +89,8 @@ def test_libraries_size_themselves_to_the_limits(service: Service) -> None:
 def test_no_secret_of_the_service_is_inside(service: Service) -> None:
     """Neither in any process's environment or arguments, nor in a file the user can read."""
     settings = service.config.model_dump(mode="json")
-    # Backwards, lest this very program be what is found.
-    backwards = [settings[section][name][::-1] for (section, name), _ in secret_fields()]
-    code = (
-        "import glob, os\n"
-        f"secrets = [s[::-1].encode() for s in {backwards!r}]\n"
-        "places = glob.glob('/proc/[0-9]*/environ') + glob.glob('/proc/[0-9]*/cmdline')\n"
-        "for top in ('/etc', '/home', '/workarea', '/tmp', '/run', '/var'):\n"
-        "    for folder, _, files in os.walk(top):\n"
-        "        places += [os.path.join(folder, name) for name in files]\n"
-        "found = []\n"
-        "for place in places:\n"
-        "    try: text = open(place, 'rb').read()\n"
-        "    except OSError: continue\n"
-        "    found += [place for s in secrets if s in text]\n"
-        "print(len(places) > 100, found)\n"
-    )
-    assert service.inside("ada", code)[1] == "True []"
+    secrets = [settings[section][name] for (section, name), _ in secret_fields()]
+    assert service.holding("ada", secrets) == []
 
 
 def test_the_number_of_processes_is_limited(service: Service) -> None:

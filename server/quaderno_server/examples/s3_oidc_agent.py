@@ -11,6 +11,7 @@ import os
 import boto3
 import liboidcagent
 import requests
+from botocore import UNSIGNED
 from botocore.config import Config
 
 # 1. The token. In a terminal: oidc-token infncloud
@@ -22,7 +23,11 @@ print(f"token      from {issuer}")
 
 # 2. The keys. They are for one role, and last an hour if you do not ask for DurationSeconds.
 store = os.environ["AWS_ENDPOINT_URL_S3"]
-sts = boto3.client("sts", endpoint_url=os.environ.get("AWS_ENDPOINT_URL_STS", store))
+sts = boto3.client(
+    "sts",
+    endpoint_url=os.environ.get("AWS_ENDPOINT_URL_STS", store),
+    config=Config(signature_version=UNSIGNED),  # the token is all that it asks for
+)
 keys = sts.assume_role_with_web_identity(
     RoleArn=os.environ["QUADERNO_ROLE_ARN"],
     RoleSessionName=os.environ["JUPYTERHUB_USER"],

@@ -1,0 +1,275 @@
+"""oidc-agent's own clients in a server of the base image, with a hub that tests can break."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import docker
+import jwt
+import pytest
+
+from quaderno.config import Config
+from quaderno.hub import server
+from quaderno.hub.options import ServerOptions
+from quaderno.images import build
+from quaderno.storage import buckets
+from tests.contract.storage_fixtures import Issuer, Store, eventually, new_config
+
+ISSUER = "https://iam.example.org"  # `oidc-token` takes an issuer for one only with https
+API = "/hub/api"
+USER = {"name": "anna", "kind": "user", "admin": False, "groups": [], "scopes": ["access:servers"]}
+
+
+class Hub(ThreadingHTTPServer):
+    """The hub's API as far as Anna's server asks it."""
+
+    daemon_threads = True
+
+    def __init__(self, config: Config, issuer: Issuer) -> None:
+        super().__init__(("127.0.0.1", config.ports.hub), _Handler)
+        self.issuer = issuer
+        self.refusal: tuple[int, str] | None = None
+        self.queries: list[dict[str, list[str]]] = []
+
+    def answer(self, path: str, query: str, authorization: str) -> tuple[int, Any]:
+        if path == f"{API}/user":
+            return 200, USER
+        if path != f"{API}/quaderno/users/anna/access-token":
+            return 200, {"version": "6.1"}
+        if authorization != "token of-the-server":
+            return 403, {"message": "These are not your access tokens."}
+        self.queries.append(parse_qs(query))
+        if self.refusal:
+            return self.refusal[0], {"message": self.refusal[1]}
+        token = self.issuer.token("anna", jti=str(len(self.queries)))
+        expires_at = jwt.decode(token, options={"verify_signature": False})["exp"]
+        return 200, {
+            "access_token": token,
+            "issuer": ISSUER,
+            "expires_at": expires_at,
+            "scope": "openid profile",
+        }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Hub
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url = urlsplit(self.path)
+        authorization = self.headers["Authorization"] or ""
+        status, answer = self.server.answer(url.path, url.query, authorization)
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class Server:
+    """Anna's server, and what she runs in it."""
+
+    def __init__(self, container: Any, hub: Hub) -> None:
+        self.container, self.hub = container, hub
+
+    def run(self, command: str) -> tuple[int, str]:
+        """Exit status and output of a terminal's command; JupyterLab's are login shells."""
+        done = self.container.exec_run(["bash", "-lc", command], workdir="/workarea")
+        return done.exit_code, done.output.decode()
+
+    def printed(self, command: str) -> str:
+        """The output of what must succeed."""
+        status, output = self.run(command)
+        assert status == 0, output
+        return output.strip()
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    return new_config(tmp_path_factory.mktemp("oidc-agent"))
+
+
+@pytest.fixture(scope="module")
+def issuer(config: Config) -> Iterator[Issuer]:
+    issuer = Issuer(config)
+    with issuer.serving():
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def running(config: Config, issuer: Issuer) -> Iterator[Server]:
+    """The image's own command on the host's network, in the environment that the hub gives."""
+    build.build_base(config, print)
+    port = config.ports.web
+    environment = {
+        **server.environment(config, ServerOptions("", 1, 2**30)),
+        "AWS_ENDPOINT_URL_S3": config.store_endpoint,
+        "AWS_ENDPOINT_URL_STS": config.store_endpoint,
+        "JUPYTERHUB_API_TOKEN": "of-the-server",
+        "JUPYTERHUB_API_URL": f"http://127.0.0.1:{config.ports.hub}{API}",
+        "JUPYTERHUB_BASE_URL": "/",
+        "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-anna",
+        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers"]',
+        "JUPYTERHUB_OAUTH_CALLBACK_URL": "/user/anna/oauth_callback",
+        "JUPYTERHUB_SERVICE_PREFIX": "/user/anna/",
+        "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}/user/anna/",
+        "JUPYTERHUB_USER": "anna",
+    }
+    engine = docker.from_env()
+    with ExitStack() as stack:
+        stack.callback(engine.close)
+        hub = stack.enter_context(Hub(config, issuer))
+        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(hub.shutdown)
+        container = engine.containers.create(
+            build.base_reference(config),
+            environment=environment,
+            network_mode="host",
+            user=server.USER,
+            mem_limit=2**30,
+            **server.host_config(config, ServerOptions("", 1, 2**30)),
+        )
+        stack.callback(container.remove, force=True, v=True)
+        container.start()
+        anna = Server(container, hub)
+        eventually(lambda: anna.run("test -S $OIDC_SOCK")[0] == 0, 30, "the agent listens")
+        yield anna
+
+
+@pytest.fixture
+def anna(running: Server) -> Iterator[Server]:
+    """Her server, whose log holds nothing that a person should worry about."""
+    running.hub.refusal = None
+    yield running
+    log = running.container.logs().decode()
+    assert "Traceback" not in log
+    assert " W " not in log.partition("oidc")[2]
+
+
+def claims(token: str) -> dict[str, Any]:
+    decoded: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return decoded
+
+
+def test_nothing_is_imported_before_somebody_asks(anna: Server) -> None:
+    maps = "cat /proc/[0-9]*/maps 2>/dev/null | grep -c /nacl/"
+    assert anna.run(maps)[1].strip() == "0"
+    anna.printed("oidc-token infncloud")
+    assert int(anna.run(maps)[1]) > 0
+
+
+def test_oidc_token_prints_a_token(anna: Server) -> None:
+    assert claims(anna.printed("oidc-token infncloud"))["preferred_username"] == "anna"
+
+
+def test_oidc_token_prints_all(anna: Server) -> None:
+    token, issuer, expires_at = anna.printed("oidc-token --all infncloud").splitlines()
+    assert (claims(token)["exp"], issuer) == (int(expires_at), ISSUER)
+    assert ISSUER in anna.printed('eval "$(oidc-token --env infncloud)"; echo $OIDC_ISS')
+
+
+def test_oidc_token_by_issuer(anna: Server) -> None:
+    assert claims(anna.printed(f"oidc-token {ISSUER}"))["preferred_username"] == "anna"
+    assert claims(anna.printed(f"oidc-token {ISSUER}/"))["preferred_username"] == "anna"
+    status, output = anna.run("oidc-token https://elsewhere.example.org")
+    assert (status, "for that issuer; infncloud is of https://iam" in output) == (1, True)
+
+
+def test_options_reach_the_hub(anna: Server) -> None:
+    anna.printed("oidc-token --time 1234 --aud 'one two' --scope openid infncloud")
+    assert anna.hub.queries[-1] == {"min_valid_period": ["1234"], "audience": ["one two"]}
+    anna.printed("oidc-token --force-new infncloud")
+    assert int(anna.hub.queries[-1]["min_valid_period"][0]) > 10**8
+
+
+def test_accounts_are_listed(anna: Server) -> None:
+    assert "infncloud" in anna.printed("oidc-add --loaded").split()
+
+
+def test_liboidcagent(anna: Server) -> None:
+    code = (
+        "import liboidcagent as agent; "
+        "print(agent.get_access_token('infncloud')); "
+        f"print(agent.get_access_token_by_issuer_url('{ISSUER}')); "
+        "print(agent.get_token_response('infncloud', 60, 'test')[1])"
+    )
+    first, second, issuer = anna.printed(f'python -c "{code}"').splitlines()
+    assert claims(first)["preferred_username"] == claims(second)["preferred_username"] == "anna"
+    assert issuer == ISSUER
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refusal", "words"),
+    [
+        ("other", None, "No account configured with that short name"),
+        ("--scope storage.write infncloud", None, "storage.write is not granted to infncloud"),
+        ("--aud x infncloud", (403, 'The audience "x" is not.'), 'The audience "x" is not.'),
+        ("infncloud", (403, "The login of anna has ended: log in again."), "log in again"),
+        ("--aud new infncloud", (503, "No access tokens now."), "No access tokens now."),
+    ],
+)
+def test_a_refusal_is_a_sentence(
+    anna: Server, arguments: str, refusal: tuple[int, str] | None, words: str
+) -> None:
+    anna.hub.refusal = refusal
+    status, output = anna.run(f"oidc-token {arguments}")
+    assert words in output
+    assert status == 1
+    assert len(output.strip().splitlines()) == 1
+
+
+def test_while_the_hub_is_away_the_last_token_serves(anna: Server) -> None:
+    token = anna.printed("oidc-token infncloud")
+    anna.hub.refusal = (502, "Bad gateway")
+    begin = time.monotonic()
+    assert anna.printed("oidc-token infncloud") == token
+    status, output = anna.run("oidc-token --time 100000 infncloud")
+    assert (status, "HTTP 502" in output) == (1, True)
+    assert time.monotonic() - begin < 10
+
+
+def test_what_disturbs_the_agent_does_not_disturb_jupyterlab(anna: Server) -> None:
+    code = (
+        "import os, socket\n"
+        "for data in (b'x' * 100, b'{' * 100, b'A' * 10**6, b'9' * 44 + b':' * 50, b'\\0' * 44):\n"
+        "    with socket.socket(socket.AF_UNIX) as client:\n"
+        "        client.connect(os.environ['OIDC_SOCK'])\n"
+        "        try: client.sendall(data)\n"
+        "        except OSError: pass\n"
+    )
+    assert anna.container.exec_run(["python", "-c", code]).exit_code == 0
+    status = "curl -s -o /dev/null -w '%{http_code}' ${JUPYTERHUB_SERVICE_URL}api"
+    assert anna.printed(status) == "200"
+    anna.printed("oidc-token infncloud")
+
+
+def test_the_socket_is_the_users_alone(anna: Server) -> None:
+    assert anna.printed("stat -c '%U %a' $(dirname $OIDC_SOCK)") == "jovyan 700"
+
+
+def test_the_example_runs_as_it_is(
+    anna: Server, config: Config, issuer: Issuer, tmp_path: Path
+) -> None:
+    store = Store(config)
+    with ExitStack() as stack:
+        stack.callback(store.stop)
+        store.start()
+        buckets.ensure_personal_bucket(config, "anna", issuer.keys("anna"))
+        output = anna.printed("python examples/s3_oidc_agent.py")
+    assert f"token      from {ISSUER}" in output
+    assert "downloaded b'Hello from oidc-agent" in output
+    assert "by link    b'Hello from oidc-agent" in output
+    assert "examples/hello-oidc.txt" in output.splitlines()[-1]
