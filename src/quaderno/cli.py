@@ -8,17 +8,16 @@ import secrets
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from quaderno import __version__
+from quaderno import __version__, terminal
 from quaderno import config as quaderno_config
 from quaderno.config import CONFIG_FILE, Config
 from quaderno.errors import AccountError, ConfigError, HostError, QuadernoError
+from quaderno.terminal import cell, err, out, progress
 
 app = typer.Typer(
     help="Notebooks as a Service for research clouds.",
@@ -31,11 +30,6 @@ token_app = typer.Typer(help="Tokens for automation.")
 image_app = typer.Typer(help="Container images of people's servers.")
 for _name, _group in (("user", user_app), ("token", token_app), ("image", image_app)):
     app.add_typer(_group, name=_name, no_args_is_help=True)
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
-
-_TABLE_WIDTH = 200  # characters; a narrower terminal wraps lines rather than losing their ends
 
 
 def _directory(context: typer.Context, value: Path | None) -> Path:
@@ -84,10 +78,6 @@ def _load(directory: Path | None) -> Config:
     return quaderno_config.load(directory or quaderno_config.default_directory())
 
 
-def _progress(message: str) -> None:
-    out.print(f"[dim]·[/] {escape(message)}")
-
-
 # --- the instance
 
 
@@ -110,7 +100,7 @@ def _init(directory: Path | None, public_url: str | None = None, port: int = 800
 
     place = directory or quaderno_config.default_directory()
     config = initialisation.write(place, public_url=public_url, first_port=port)
-    _progress(f"Wrote {place / CONFIG_FILE}")
+    progress(f"Wrote {place / CONFIG_FILE}")
     return config
 
 
@@ -123,20 +113,12 @@ def check(directory: Dir = None, as_json: Json = False) -> None:
     if as_json:
         sys.stdout.write(json.dumps([dataclasses.asdict(f) for f in findings], indent=2) + "\n")
     else:
-        for finding in findings:
-            _print_finding(finding)
+        for found in findings:
+            terminal.finding(found)
         if not findings:
             out.print("Nothing stands in the way.")
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
-
-
-def _print_finding(finding: Any) -> None:
-    colour = "red" if finding.level == "error" else "yellow"
-    out.print(
-        f"[{colour}]{finding.level}[/] {finding.id}: {escape(finding.problem)}. "
-        f"[dim]{escape(finding.hint)}[/]"
-    )
 
 
 @app.command()
@@ -154,7 +136,7 @@ def up(
     first = not (directory / CONFIG_FILE).exists()
     config = _init(directory) if first else _load(directory)
     _refuse_errors(config)
-    if not stack.up(config, _progress):
+    if not stack.up(config, progress):
         out.print(f"Quaderno runs already, at {config.public_url}: nothing to do.")
     else:
         _print_urls(config)
@@ -169,8 +151,8 @@ def _refuse_errors(config: Config) -> None:
     from quaderno import checks
 
     findings = checks.run(config)
-    for finding in findings:
-        _print_finding(finding)
+    for found in findings:
+        terminal.finding(found)
     errors = sum(finding.level == "error" for finding in findings)
     if errors:
         raise HostError(f"nothing was started: {errors} problem(s) above", "quaderno check")
@@ -200,7 +182,7 @@ def down(directory: Dir = None) -> None:
 def _down(config: Config) -> None:
     from quaderno import stack
 
-    stopped = stack.down(config, _progress)
+    stopped = stack.down(config, progress)
     out.print("Quaderno has stopped." if stopped else "Quaderno does not run: nothing to do.")
 
 
@@ -214,19 +196,12 @@ def status(directory: Dir = None, as_json: Json = False) -> None:
         listed = {"components": [dataclasses.asdict(component) for component in found]}
         sys.stdout.write(json.dumps(listed, indent=2) + "\n")
     else:
-        _print_table(
+        terminal.table(
             [field.name for field in dataclasses.fields(stack.Status)],
             [[str(v or "-") for v in dataclasses.astuple(component)] for component in found],
         )
     if any(component.state != "running" for component in found):
         raise typer.Exit(1)
-
-
-def _print_table(columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    Console(highlight=False, width=max(out.width, _TABLE_WIDTH)).print(table)
 
 
 @app.command()
@@ -303,13 +278,7 @@ def user_list(directory: Dir = None, as_json: Json = False) -> None:
         return
     people = json.loads(text)
     columns = list(people[0]) if people else ["name"]
-    _print_table(columns, [[_cell(person[key]) for key in columns] for person in people])
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "-")
+    terminal.table(columns, [[cell(person[key]) for key in columns] for person in people])
 
 
 def _manage(config: Config, command: list[str], text: str | None = None) -> str:
@@ -337,25 +306,18 @@ def token_create(
     directory: Dir = None,
 ) -> None:
     """Print a new JupyterHub service token for automation."""
-    from quaderno.hub import component as hub
-
-    command = hub.tokens_command("create", name, *scope)
-    sys.stdout.write(_as_component(_load(directory), "hub", command))
+    sys.stdout.write(_tokens(directory, "create", name, *scope))
 
 
 @token_app.command("list")
 def token_list(directory: Dir = None, as_json: Json = False) -> None:
     """List the services that have tokens, and what they may do."""
-    from quaderno.hub import component as hub
-
-    answer = _as_component(_load(directory), "hub", hub.tokens_command("list"))
+    answer = _tokens(directory, "list")
     if as_json:
         sys.stdout.write(f"{answer}\n")
         return
-    table = Table("service", "scopes", box=None)
-    for name, scopes in json.loads(answer).items():
-        table.add_row(name, " ".join(scopes))
-    out.print(table)
+    services = json.loads(answer).items()
+    terminal.table(["service", "scopes"], [[name, " ".join(scopes)] for name, scopes in services])
 
 
 @token_app.command("revoke")
@@ -364,10 +326,15 @@ def token_revoke(
     directory: Dir = None,
 ) -> None:
     """End all tokens of a service."""
+    _tokens(directory, "revoke", name)
+    out.print(f"{escape(name)} has no token any more")
+
+
+def _tokens(directory: Path | None, *arguments: str) -> str:
+    """What the hub's program for tokens prints."""
     from quaderno.hub import component as hub
 
-    _as_component(_load(directory), "hub", hub.tokens_command("revoke", name))
-    out.print(f"{escape(name)} has no token any more")
+    return _as_component(_load(directory), "hub", hub.tokens_command(*arguments))
 
 
 # --- images
@@ -387,11 +354,11 @@ def image_build(
 
     config = _load(directory)
     if source is None:
-        build.build_base(config, _progress)
+        build.build_base(config, progress)
         return
     if tag is None or not (source / "Dockerfile").is_file():
         raise ConfigError(f"{source} needs a Dockerfile, and the image a --tag", "See --help")
-    build.build(source.absolute(), tag, {}, config.logs / "image-build.log", _progress)
+    build.build(source.absolute(), tag, {}, config.logs / "image-build.log", progress)
     out.print(f"Built {tag}. To offer it, add it to servers.images in {CONFIG_FILE}.")
 
 
@@ -411,4 +378,4 @@ def image_list(directory: Dir = None, as_json: Json = False) -> None:
     if as_json:
         sys.stdout.write(json.dumps({"images": images}, indent=2) + "\n")
     else:
-        _print_table(list(images[0]), [[_cell(v) for v in image.values()] for image in images])
+        terminal.table(list(images[0]), [[cell(v) for v in image.values()] for image in images])

@@ -141,17 +141,13 @@ class QuadernoDockerSpawner(DockerSpawner):
         try:
             ip, port = await super().start()
             await self._answers(ip, port)
-        except APIError as error:
-            raise StartFailure(
-                "The container engine refused to start this server.",
-                reason="engine_refused",
-                status=HTTPStatus.INTERNAL_SERVER_ERROR,
-                details=f"container engine: {error.explanation}",
-            ) from error
         except _ENGINE_ERRORS as error:
+            refused = isinstance(error, APIError)
             raise StartFailure(
-                "The container engine does not answer. Try again in a moment.",
-                reason="engine_unreachable",
+                "The container engine refused to start this server."
+                if refused
+                else "The container engine does not answer. Try again in a moment.",
+                reason="engine_refused" if refused else "engine_unreachable",
                 status=HTTPStatus.SERVICE_UNAVAILABLE,
                 details=f"container engine: {error}",
             ) from error

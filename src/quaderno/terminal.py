@@ -1,0 +1,41 @@
+"""What the commands write on the terminal: progress, findings, tables."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_TABLE_WIDTH = 200  # characters; a narrower terminal wraps lines rather than losing their ends
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+def progress(message: str) -> None:
+    """One line for each thing that is done."""
+    out.print(f"[dim]·[/] {escape(message)}")
+
+
+def finding(found: Any) -> None:
+    """A finding of `quaderno check`."""
+    colour = "red" if found.level == "error" else "yellow"
+    out.print(
+        f"[{colour}]{found.level}[/] {found.id}: {escape(found.problem)}. "
+        f"[dim]{escape(found.hint)}[/]"
+    )
+
+
+def table(columns: list[str], rows: list[list[str]]) -> None:
+    """Columns for people; programs take --json."""
+    grid = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        grid.add_row(*(escape(cell) for cell in row))
+    Console(highlight=False, width=max(out.width, _TABLE_WIDTH)).print(grid)
+
+
+def cell(value: object) -> str:
+    """A value of JSON as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "-")
