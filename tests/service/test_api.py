@@ -77,6 +77,8 @@ def test_a_revoked_token_ends_at_once(service: Service) -> None:
     service.quaderno("token", "revoke", "brief")
     assert brief.request("GET", "/users").status_code == 403
     assert "brief" not in json.loads(service.quaderno("token", "list", "--json").stdout)
+    next_one = service.quaderno("token", "create", "next", "--scope", "list:users").stdout.strip()
+    assert Hub(service.config.public_url, next_one).request("GET", "/users").status_code == 200
     again = service.quaderno("token", "revoke", "brief", check=False)
     assert again.returncode == 1
     assert "'brief' has no token" in again.stderr

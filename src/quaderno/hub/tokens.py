@@ -14,6 +14,7 @@ from pathlib import Path
 
 from jupyterhub import orm, roles, scopes
 from jupyterhub.slugs import is_valid_safe_slug
+from jupyterhub.utils import utcnow
 
 from quaderno import config as quaderno_config
 from quaderno.config import Config
@@ -85,16 +86,21 @@ def create(config: Config, name: str, wanted: list[str]) -> str:
 
 
 def revoke(config: Config, name: str) -> None:
-    """End every token of the service `name`; raises ConfigError when there is no such service."""
+    """End every token of the service `name`; raises ConfigError when there is no such service.
+
+    The tokens expire and nothing is deleted: a hub that runs may know the rows, whose numbers the
+    database would give to the next service. It removes what has expired, and at its next start
+    the service.
+    """
     held = granted(config)
     if name not in held:
         known = ", ".join(held) or "there are none"
         raise ConfigError(f"{name!r} has no token", f"Services with tokens: {known}")
     del held[name]
     with orm.new_session_factory(database(config))() as session:
-        for found in (orm.Service.find(session, name), orm.Role.find(session, f"token-{name}")):
-            if found is not None:
-                session.delete(found)
+        service = orm.Service.find(session, name)
+        for token in service.api_tokens if service else ():
+            token.expires_at = utcnow(with_tz=False)
         _write(_record(config), json.dumps(held, indent=2))
         session.commit()
 
