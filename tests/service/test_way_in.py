@@ -146,4 +146,8 @@ def test_the_pending_page_shows_the_steps_of_a_start(
         screenshot(page, "starting")
     finally:
         os.kill(agent, signal.SIGCONT)
+    expect(page.get_by_role("heading", name="Your server is starting")).not_to_be_visible(
+        timeout=60_000
+    )
+    expect(page.get_by_role("alert")).to_have_count(0)
     page.wait_for_url(f"{service.config.public_url}/user/carol/lab**", timeout=60_000)

@@ -1,5 +1,7 @@
 """The hub's side of the node agent's API."""
 
+import asyncio
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,9 @@ from urllib.parse import quote
 import httpx
 
 from quaderno.errors import StorageError
+
+_PATIENCE = 10  # seconds for an agent that is being restarted
+_TRY_AGAIN_AFTER = 0.2
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,19 @@ class AgentClient:
         await self._request("DELETE", _server_path(username, server))
 
     async def _request(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
-        try:
-            response = await self._client.request(method, path, **kwargs)
-        except httpx.HTTPError as error:
-            raise StorageError(
-                f"the storage agent does not answer ({type(error).__name__})",
-                "See: quaderno status",
-            ) from error
+        """Every request is idempotent, so one that a restart cuts off is made again."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                response = await self._client.request(method, path, **kwargs)
+                break
+            except httpx.HTTPError as error:
+                if isinstance(error, httpx.TimeoutException) or time.monotonic() > deadline:
+                    raise StorageError(
+                        f"the storage agent does not answer ({type(error).__name__})",
+                        "See: quaderno status",
+                    ) from error
+                await asyncio.sleep(_TRY_AGAIN_AFTER)
         if response.is_error:
             raise StorageError(
                 f"the storage agent refused {method} {path}: {response.status_code}"
