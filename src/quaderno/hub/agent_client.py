@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -48,11 +49,29 @@ class AgentClient:
     async def wait(self, username: str, seconds: float) -> MountState:
         """The state once it is settled (ready or known to be unavailable), at most `seconds`
         later."""
-        return _state(await self._request("GET", f"/users/{username}", params={"wait": seconds}))
+        return _state(await self._request("GET", _user_path(username), params={"wait": seconds}))
 
     async def release(self, username: str, server: str) -> None:
         """`server` no longer uses the mounts; the agent drains and unmounts after the last."""
         await self._request("DELETE", _server_path(username, server))
+
+    async def health(self, username: str, within: float) -> dict[str, Any]:
+        """How a user's files are, as the agent describes it; `within` is in seconds."""
+        return await self._soon("GET", _user_path(username), within)
+
+    async def refresh(self, username: str, within: float) -> dict[str, Any]:
+        """Have changes that were made elsewhere show in the mounts, then as `health`."""
+        return await self._soon("POST", f"{_user_path(username)}/refresh", within)
+
+    async def _soon(self, method: str, path: str, within: float) -> dict[str, Any]:
+        """For somebody who looks at a page: no answer in time is one, too."""
+        try:
+            async with asyncio.timeout(within):
+                return await self._request(method, path)
+        except TimeoutError as error:
+            raise StorageError(
+                f"the storage agent does not answer within {within:g} s", "See: quaderno status"
+            ) from error
 
     async def _request(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
         """Every request is idempotent, so one that a restart cuts off is made again."""
@@ -78,9 +97,19 @@ class AgentClient:
         return answer
 
 
+@cache
+def shared(socket: Path) -> AgentClient:
+    """The one client of this process, which has one event loop."""
+    return AgentClient(socket)
+
+
+def _user_path(username: str) -> str:
+    return f"/users/{quote(username, safe='')}"
+
+
 def _server_path(username: str, server: str) -> str:
     """The default server, whose name is empty, is written `-`."""
-    return f"/users/{username}/servers/{quote(server, safe='') or '-'}"
+    return f"{_user_path(username)}/servers/{quote(server, safe='') or '-'}"
 
 
 def _state(answer: dict[str, Any]) -> MountState:

@@ -10,12 +10,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
 import jwt
-from jupyterhub.apihandlers import APIHandler
 from jupyterhub.orm import Service
-from jupyterhub.scopes import Scope
 from tornado import web
 
 from quaderno.config import Config
@@ -25,35 +23,17 @@ from quaderno.errors import (
     StorageError,
     StorageRefusedError,
 )
+from quaderno.hub.scoped import ACCESS_TOKEN_SCOPE, S3_KEYS_SCOPE, ScopedHandler
 from quaderno.storage import sts
 
-S3_KEYS_SCOPE = "custom:quaderno:s3-keys"
-ACCESS_TOKEN_SCOPE = "custom:quaderno:access-token"  # noqa: S105
-SCOPE_DEFINITIONS = {
-    S3_KEYS_SCOPE: {"description": "Short-lived keys for the user's files in the object store"},
-    ACCESS_TOKEN_SCOPE: {"description": "The user's access tokens of the identity provider"},
-}
 
-
-class CredentialsHandler(APIHandler):
+class CredentialsHandler(ScopedHandler):
     """What both kinds have in common.
 
     For tokens only: what a page of some server could open in a browser must not show any.
     """
 
     _accept_cookie_auth = False
-    scope: ClassVar[str]
-    what: ClassVar[str]
-
-    def _find(self, username: str) -> Any:
-        granted: Any = self.parsed_scopes.get(self.scope)
-        if not (granted == Scope.ALL or (granted and username in granted.get("user", ()))):
-            # The same answer whether or not the user exists.
-            raise web.HTTPError(HTTPStatus.FORBIDDEN, f"These are not your {self.what}.")
-        user = self.find_user(username)
-        if user is None:
-            raise web.HTTPError(HTTPStatus.NOT_FOUND, "No such user.")
-        return user
 
     @contextmanager
     def _refusing(self, username: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quaderno import config as quaderno_config
-from quaderno.hub import TEMPLATES, credentials, options, tokens
+from quaderno.hub import TEMPLATES, options, scoped, tokens
 from quaderno.hub.authenticator import QuadernoAuthenticator, keep_newest_tokens
 from quaderno.hub.failures import WithoutTraces
 from quaderno.hub.proxy import EdgeProxy
@@ -82,19 +82,15 @@ c.QuadernoDockerSpawner.poll_interval = 10
 c.Spawner.consecutive_failure_limit = 0
 
 # --- who may do what
-c.JupyterHub.custom_scopes = credentials.SCOPE_DEFINITIONS
+c.JupyterHub.custom_scopes = scoped.SCOPE_DEFINITIONS
 c.JupyterHub.services = [
     {"name": "agent", "api_token": config.agent.hub_token.get_secret_value(), "display": False},
     *tokens.declared_services(config),
 ]
-own_credentials = [f"{scope}!user" for scope in credentials.SCOPE_DEFINITIONS]
 c.JupyterHub.load_roles = [
-    {"name": "user", "scopes": ["self", *own_credentials]},
-    {
-        "name": "server",
-        "scopes": ["users:activity!user", "access:servers!server", *own_credentials],
-    },
-    {"name": "agent", "services": ["agent"], "scopes": [credentials.S3_KEYS_SCOPE]},
+    {"name": "user", "scopes": ["self", *scoped.OWN]},
+    {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *scoped.OWN]},
+    {"name": "agent", "services": ["agent"], "scopes": [scoped.S3_KEYS_SCOPE]},
     *tokens.declared_roles(config),
 ]
 

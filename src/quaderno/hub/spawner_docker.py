@@ -19,7 +19,7 @@ from traitlets import Any as AnyTrait
 from quaderno.config import Config
 from quaderno.errors import OptionsError, StorageError
 from quaderno.hub import networks, options, server
-from quaderno.hub.agent_client import AgentClient
+from quaderno.hub.agent_client import AgentClient, shared
 from quaderno.hub.failures import SUGGESTION, StartFailure
 from quaderno.hub.progress import Event, Progress
 
@@ -44,7 +44,6 @@ class QuadernoDockerSpawner(DockerSpawner):
 
     # dockerspawner's own default is a single thread, in which one slow stop delays all others.
     _executor = ThreadPoolExecutor(16, thread_name_prefix="docker")
-    _agent: AgentClient | None = None
     # For plain HTTP inside this machine; making a client reads all CA certificates.
     _http = httpx.AsyncClient(timeout=5, verify=False, trust_env=False)  # noqa: S501
 
@@ -59,11 +58,8 @@ class QuadernoDockerSpawner(DockerSpawner):
 
     @property
     def agent(self) -> AgentClient:
-        """The node agent, shared by all spawners of this hub."""
-        cls = type(self)
-        if cls._agent is None:
-            cls._agent = AgentClient(self.quaderno.agent_socket)
-        return cls._agent
+        """The node agent."""
+        return shared(self.quaderno.agent_socket)
 
     def offer(self) -> options.Offer:
         """What the form shows, for its template: what a link suggests, else what failed, else

@@ -19,7 +19,7 @@ from jupyterhub.utils import utcnow
 from quaderno import config as quaderno_config
 from quaderno.config import Config
 from quaderno.errors import ConfigError, QuadernoError
-from quaderno.hub import credentials
+from quaderno.hub.scoped import SCOPE_DEFINITIONS
 
 
 def granted(config: Config) -> dict[str, list[str]]:
@@ -62,7 +62,7 @@ def create(config: Config, name: str, wanted: list[str]) -> str:
         )
     if name == "agent":
         raise ConfigError("'agent' is the node agent's own service", "Choose another name")
-    scopes.define_custom_scopes(credentials.SCOPE_DEFINITIONS)
+    scopes.define_custom_scopes(SCOPE_DEFINITIONS)
     for scope in wanted:
         if scope.partition("!")[0] not in scopes.scope_definitions:
             raise ConfigError(

@@ -1,0 +1,36 @@
+"""The scopes of the hub's own API, and the check that comes before each of its answers."""
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from jupyterhub.apihandlers import APIHandler
+from jupyterhub.scopes import Scope
+from tornado import web
+
+S3_KEYS_SCOPE = "custom:quaderno:s3-keys"
+ACCESS_TOKEN_SCOPE = "custom:quaderno:access-token"  # noqa: S105
+STORAGE_SCOPE = "custom:quaderno:storage"
+SCOPE_DEFINITIONS = {
+    S3_KEYS_SCOPE: {"description": "Short-lived keys for the user's files in the object store"},
+    ACCESS_TOKEN_SCOPE: {"description": "The user's access tokens of the identity provider"},
+    STORAGE_SCOPE: {"description": "How the user's files are, and showing changes made elsewhere"},
+}
+OWN = [f"{scope}!user" for scope in SCOPE_DEFINITIONS]  # what everybody may do with what is theirs
+
+
+class ScopedHandler(APIHandler):
+    """Answers about one person, to whoever has `scope` for them; `what` completes a refusal."""
+
+    scope: ClassVar[str]
+    what: ClassVar[str]
+
+    def _find(self, username: str) -> Any:
+        """The user of that name. Raises HTTP 403 or 404."""
+        granted: Any = self.parsed_scopes.get(self.scope)
+        if not (granted == Scope.ALL or (granted and username in granted.get("user", ()))):
+            # The same answer whether or not the user exists.
+            raise web.HTTPError(HTTPStatus.FORBIDDEN, f"These are not your {self.what}.")
+        user = self.find_user(username)
+        if user is None:
+            raise web.HTTPError(HTTPStatus.NOT_FOUND, "No such user.")
+        return user
