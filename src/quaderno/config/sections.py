@@ -213,6 +213,11 @@ class Agent(Section):
     cache_size: Memory = Field(
         parse_memory("20G"), description="Disk cache of each user's mounts, in bytes."
     )
+    cache_reserve: Memory = Field(
+        parse_memory("2G"),
+        description="Bytes to keep free on the disk of the caches, or 15 % of it where that is "
+        "less: below, people's storage is read-only.",
+    )
     write_back: float = Field(
         1.0, ge=0, le=60, description="Seconds from closing a file to its upload."
     )

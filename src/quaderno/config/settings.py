@@ -1,6 +1,7 @@
 """All settings of one instance, and what components derive from them."""
 
 import ipaddress
+import socket
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -36,6 +37,12 @@ class Config(Section):
     contact: str = Field(
         "the operators of this service", description="Whom people are told to ask for help."
     )
+    node: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        description="Name of this machine, as people are told where their `local` files are; its "
+        "host name when unset.",
+    )
     public_url: Origin = Field(
         "http://127.0.0.1:8000", description="URL at which browsers reach the service."
     )
@@ -68,6 +75,11 @@ class Config(Section):
         return self
 
     # --- what components derive; nothing else asks whether iam or store is embedded
+
+    @property
+    def node_name(self) -> str:
+        """This machine's name."""
+        return self.node or socket.gethostname().partition(".")[0]
 
     @property
     def issuer(self) -> str:

@@ -1,75 +1,220 @@
-"""rclone's disk cache as it lies on the disk: what is not uploaded yet, and what rclone would lose.
+"""rclone's disk cache as it lies on the disk: what is there, what is changed, what is missing.
 
 For each cached file there are its data, below `vfs`, and a description of the same name, below
-`vfsMeta`. rclone writes descriptions in place, so a crash can leave one that is cut off; at its
-next start it deletes the data of every file whose description it cannot read.
+`vfsMeta`. The data file is sparse: what was neither fetched nor written is a hole. The description
+says which parts are there and whether the file is changed ("dirty": not in the object store yet);
+rclone writes it in place, when a file is opened, at its first change, and when it is closed or
+synced. After a crash it may therefore be cut off, and the parts it names are those of some moment
+before the crash (rclone 1.75, `vfs/vfscache/item.go`).
 """
 
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Self
 
-from quaderno.storage.mounts import MountPlan
+from quaderno.storage.mounts import Area, MountPlan
 
+Span = tuple[int, int]  # from the first byte to the one after the last
 _DATA, _DESCRIPTIONS = "vfs", "vfsMeta"
+_COPY_AT_ONCE = 1 << 20  # bytes
 
 
-def unsent(plan: MountPlan) -> int:
-    """How many files in the cache are changed and not in the object store yet.
+@dataclass(frozen=True)
+class Description:
+    """What rclone knows of a cached file; `parts` are there, `size` was its size at that moment."""
 
-    A description that cannot be read counts: it may be of such a file.
+    size: int
+    parts: tuple[Span, ...]
+    dirty: bool
+    fields: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """None when it is missing, cut off or not a description."""
+        try:
+            fields = json.loads(path.read_bytes())
+            parts = tuple((p["Pos"], p["Pos"] + p["Size"]) for p in fields["Rs"] or ())
+            size, dirty = fields["Size"], fields["Dirty"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if not isinstance(dirty, bool) or not isinstance(size, int):
+            return None
+        return cls(size, parts, dirty, fields)
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """A file of a writable area; `name` is its path in the area, and in the bucket's prefix."""
+
+    area: Area
+    name: str
+    data: Path
+    meta: Path
+
+    @property
+    def key(self) -> str:
+        """Of its object."""
+        return f"{self.area.prefix}/{self.name}" if self.area.prefix else self.name
+
+    @property
+    def path(self) -> str:
+        """Where its owner sees it, below `cloud_storage`."""
+        return str(self.area.shown / self.name)
+
+    def describe(self) -> Description | None:
+        """The description as it is now."""
+        return Description.read(self.meta)
+
+    def describe_as_changed(self) -> None:
+        """Have rclone take the whole data file for changed and complete, and upload it.
+
+        Atomic. Raises OSError.
+        """
+        old, status = self.describe(), self.data.stat()
+        changed = datetime.fromtimestamp(status.st_mtime, UTC).isoformat()
+        fields = {"ModTime": changed, "ATime": changed, "Fingerprint": ""}
+        fields |= old.fields if old else {}
+        parts = [{"Pos": 0, "Size": status.st_size}] if status.st_size else None
+        fields |= {"Size": status.st_size, "Rs": parts, "Dirty": True}
+        self.meta.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = self.meta.with_name(f"{self.meta.name[:200]}.new")
+        with new.open("w", encoding="utf-8") as file:
+            json.dump(fields, file)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.meta)
+
+    def remove(self) -> None:
+        """Take it out of the cache. Raises OSError."""
+        self.data.unlink(missing_ok=True)
+        self.meta.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Unsent:
+    """Changed files that are not in the object store: how many, their bytes, the oldest one's
+    change (Unix seconds)."""
+
+    files: int
+    bytes: int
+    oldest: float | None
+
+    @classmethod
+    def of(cls, files: list[CachedFile]) -> Self:
+        """Of changed files; those that vanish meanwhile have been uploaded."""
+        sizes, times = [], []
+        for file in files:
+            with suppress(OSError):
+                status = file.data.stat()
+                sizes.append(status.st_size)
+                times.append(status.st_mtime)
+        return cls(len(sizes), sum(sizes), min(times, default=None))
+
+
+class Changed:
+    """Finds the changed files again and again; reads only the descriptions that are new."""
+
+    def __init__(self, plan: MountPlan) -> None:
+        self._plan = plan
+        self._seen: dict[Path, tuple[int, int, bool]] = {}
+
+    def files(self) -> list[CachedFile]:
+        """Files that are changed, or whose description cannot be read: it may be of such a one.
+
+        Blocking.
+        """
+        seen, found = {}, []
+        for file in files(self._plan):
+            try:
+                status = file.meta.stat()
+            except OSError:
+                continue  # uploaded and forgotten since the directory was listed
+            known = self._seen.get(file.meta)
+            if known is None or known[:2] != (status.st_mtime_ns, status.st_size):
+                description = file.describe()
+                dirty = description is None or description.dirty
+                known = (status.st_mtime_ns, status.st_size, dirty)
+            seen[file.meta] = known
+            if known[2] and file.data.exists():
+                found.append(file)
+        self._seen = seen
+        return found
+
+
+def files(plan: MountPlan) -> Iterator[CachedFile]:
+    """Everything in the cache of the writable areas, data and descriptions without the other
+    included."""
+    for area in plan.writable:
+        data, metas = data_root(plan, area), description_root(plan, area)
+        for name in sorted({*_names(data), *_names(metas)}):
+            yield CachedFile(area, name, data / name, metas / name)
+
+
+def data_root(plan: MountPlan, area: Area) -> Path:
+    """Where the data of an area are cached; rclone names the directory after the remote."""
+    return _root(plan, area, _DATA)
+
+
+def description_root(plan: MountPlan, area: Area) -> Path:
+    """Where their descriptions are."""
+    return _root(plan, area, _DESCRIPTIONS)
+
+
+def spans(descriptor: int, size: int) -> Iterator[Span]:
+    """The parts of a sparse file that are no holes, by the file system's blocks (lseek(2))."""
+    position = 0
+    while position < size:
+        try:
+            start = os.lseek(descriptor, position, os.SEEK_DATA)
+        except OSError:  # ENXIO: only a hole from here on
+            return
+        position = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, min(position, size)
+
+
+def subtract(whole: Span, parts: list[Span]) -> Iterator[Span]:
+    """What of `whole` is in none of `parts`."""
+    position, end = whole
+    for start, stop in sorted(parts):
+        if start > position:
+            yield position, min(start, end)
+        position = max(position, stop)
+        if position >= end:
+            return
+    if position < end:
+        yield position, end
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy data, holes and modification time; `target` appears whole or not at all.
+
+    Raises OSError.
     """
-    metas = plan.cache / _DESCRIPTIONS
-    return sum(_dirty(metas / name) is not False for name in _files(metas))
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = target.with_name(f"{target.name[:200]}.new")
+    with source.open("rb") as old, new.open("wb") as file:
+        status = os.fstat(old.fileno())
+        for start, end in spans(old.fileno(), status.st_size):
+            while start < end:
+                count = min(end - start, _COPY_AT_ONCE)
+                start += os.pwrite(file.fileno(), os.pread(old.fileno(), count, start), start)
+        file.truncate(status.st_size)
+        os.fsync(file.fileno())
+    os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
+    new.replace(target)
 
 
-def set_aside(plan: MountPlan) -> list[Path]:
-    """Move files that rclone would delete at its start to `plan.set_aside`, with what describes
-    them; returns their new paths. No rclone may use the cache. Raises OSError.
-    """
-    data = plan.cache / _DATA
-    moved, target = [], plan.set_aside / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    for name in sorted(_files(data)):
-        if _is_in_danger(data / name, plan.cache / _DESCRIPTIONS / name):
-            _move(data / name, target / _DATA / name)
-            _move(plan.cache / _DESCRIPTIONS / name, target / _DESCRIPTIONS / name)
-            moved.append(target / _DATA / name)
-    return moved
+def _root(plan: MountPlan, area: Area, kind: str) -> Path:
+    return plan.cache / kind / area.name / area.bucket / area.prefix
 
 
-def count_set_aside(plan: MountPlan) -> int:
-    """How many files `set_aside` ever moved and nobody took away since."""
-    return sum(1 for batch in plan.set_aside.glob(f"*/{_DATA}") for _ in _files(batch))
-
-
-def _is_in_danger(data: Path, meta: Path) -> bool:
-    if meta.exists():
-        return _dirty(meta) is None
-    # rclone describes a file before anything is written to it: an empty one holds nobody's work.
-    return data.stat().st_blocks > 0
-
-
-def _dirty(meta: Path) -> bool | None:
-    """What the description says; None when it cannot be read."""
-    try:
-        dirty = json.loads(meta.read_bytes())["Dirty"]
-    except FileNotFoundError:  # uploaded and forgotten since the directory was listed
-        return False
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return dirty if isinstance(dirty, bool) else None
-
-
-def _files(directory: Path) -> Iterator[Path]:
-    """Paths of the files below `directory`, relative to it; what vanishes meanwhile is left out."""
+def _names(directory: Path) -> Iterator[str]:
+    """Paths of the files below `directory`; what vanishes meanwhile is left out."""
     for parent, _, names in os.walk(directory):
         for name in names:
-            yield Path(parent, name).relative_to(directory)
-
-
-def _move(source: Path, target: Path) -> None:
-    if source.exists():
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        source.rename(target)
+            yield str(Path(parent, name).relative_to(directory))

@@ -7,8 +7,10 @@ and is read anew here, which keeps the identity of what is still there. What lie
 people's directories may be forgotten as a whole, for nothing is mounted there.
 """
 
+from pathlib import Path
 from typing import Any
 
+from quaderno.storage.cache import CachedFile
 from quaderno.storage.mounts import Area, MountPlan
 from quaderno.storage.rclone import Rclone
 
@@ -19,6 +21,14 @@ async def refresh_all(rclone: Rclone, plan: MountPlan) -> None:
         if not area.read_only:
             await rclone.call("vfs/forget", fs=area.remote)
     await refresh_shared(rclone, plan)
+
+
+async def refresh_directory(rclone: Rclone, file: CachedFile) -> None:
+    """Have one file's directory read anew. Raises StorageError."""
+    directory = str(Path(file.name).parent)
+    where = {} if directory == "." else {"dir": directory}
+    await rclone.call("vfs/forget", fs=file.area.remote, **where)
+    await rclone.call("vfs/refresh", fs=file.area.remote, **where)
 
 
 async def refresh_shared(rclone: Rclone, plan: MountPlan) -> None:

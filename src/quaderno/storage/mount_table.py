@@ -13,6 +13,7 @@ from pathlib import Path
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _MS_BIND, _MS_REC, _MS_SHARED = 0x1000, 0x4000, 0x100000
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
@@ -98,6 +99,21 @@ def unmount(path: Path, *, lazy: bool = False) -> bool:
     if code == errno.EBUSY:
         return False
     raise OSError(code, os.strerror(code), str(path))
+
+
+def set_read_only(path: Path, *, read_only: bool) -> bool:
+    """Have a FUSE mount refuse to be written (EROFS), in every container too, or allow it again.
+
+    False while a file is open for writing there. Idempotent. Raises OSError.
+    """
+    flags = _MS_REMOUNT | _MS_NOSUID | _MS_NODEV | (_MS_RDONLY if read_only else 0)
+    try:
+        _mount(None, path, flags)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return False
+        raise
+    return True
 
 
 def _mount(source: Path | None, target: Path, flags: int) -> None:

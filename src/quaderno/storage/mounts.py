@@ -30,6 +30,10 @@ _SECTION = {
     "directory_markers": "true",
     "no_check_bucket": "true",
     "list_version": "2",
+    # Here and not on the command line: what overrides a remote's options becomes part of the name
+    # of its cache directory.
+    "chunk_size": "8Mi",
+    "upload_concurrency": "2",
 }
 
 
@@ -48,6 +52,11 @@ class Area:
     def remote(self) -> str:
         """rclone's name of it, also of its VFS and its cache directory."""
         return f"{self.name}:{self.bucket}" + (f"/{self.prefix}" if self.prefix else "")
+
+    @property
+    def shown(self) -> Path:
+        """Its place in `cloud_storage`."""
+        return Path(self.bucket, self.prefix)
 
 
 @dataclass(frozen=True)
@@ -85,9 +94,14 @@ class MountPlan:
         return self.state / "cache"
 
     @property
-    def set_aside(self) -> Path:
-        """Files that rclone would have deleted from its cache; for people to look through."""
-        return self.state / "set-aside"
+    def strays(self) -> Path:
+        """Copies of changed files that rclone has stopped looking after."""
+        return self.state / "strays"
+
+    @property
+    def rescued(self) -> Path:
+        """Files on their way into the personal bucket's directory of rescued ones."""
+        return self.state / "rescued"
 
     @property
     def lock(self) -> Path:
@@ -157,8 +171,6 @@ def rclone_command(program: Path, plan: MountPlan) -> list[str]:
         "--contimeout=3s",
         "--timeout=20s",
         "--buffer-size=4M",
-        "--s3-chunk-size=8M",
-        "--s3-upload-concurrency=2",
     ]
 
 

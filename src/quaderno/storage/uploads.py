@@ -1,60 +1,138 @@
-"""What rclone has still to upload, and hurrying it up before the mounts go away."""
+"""What rclone has still to upload, what the store refuses of it, and hurrying it up."""
 
 import contextlib
+import json
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from quaderno.errors import StorageError
-from quaderno.storage.mounts import MountPlan
+from quaderno.storage import cache
+from quaderno.storage.cache import CachedFile
+from quaderno.storage.mounts import Area, MountPlan
 from quaderno.storage.rclone import Rclone
 
-COUNT_WITHIN = 2.0  # seconds
+ASK_WITHIN = 5.0  # seconds
 RETRY_FAILED = 2.0  # seconds; a store that is away is not asked more often for one file
 _AT_ONCE = -1e9  # rclone's word for "as soon as possible", in seconds
+_FAILED = re.compile(r"failed to upload try #(\d+)")
+_REFUSED = re.compile(r"StatusCode: 4\d\d|AccessDenied|Forbidden|QuotaExceeded|InvalidAccessKey")
+_LOG_MOST = 4 << 20  # bytes of the log that are read at once
 
 
 @dataclass(frozen=True)
-class Uploads:
-    """How many files wait; `failing` when every one of them was refused or lost at least once."""
+class Upload:
+    """A file in rclone's queue; `bytes` is its size, `tries` how often it failed to go."""
 
-    count: int
-    failing: bool
+    file: CachedFile
+    id: int
+    bytes: int
+    failed: int
+    running: bool
+    due: float  # seconds from now
 
 
-async def count(rclone: Rclone, plan: MountPlan) -> int:
+async def queue(rclone: Rclone, plan: MountPlan, within: float = 60) -> list[Upload]:
     """Files that are closed and not uploaded yet. Raises StorageError."""
-    return sum([await _count(rclone, area.remote, COUNT_WITHIN) for area in plan.writable])
-
-
-async def hurry(rclone: Rclone, plan: MountPlan) -> Uploads:
-    """Have every queued upload start now. Raises StorageError."""
-    total, failing = 0, True
+    found = []
     for area in plan.writable:
-        answer = await rclone.call("vfs/queue", fs=area.remote)
-        queue: list[dict[str, Any]] = answer.get("queue") or []
-        for item in queue:
-            await _expire(rclone, area.remote, item)
-        failing = failing and all(item["tries"] > item["uploading"] for item in queue)
-        total += max(len(queue), await _count(rclone, area.remote))
-    return Uploads(total, failing)
+        answer = await rclone.call("vfs/queue", within=within, fs=area.remote)
+        found += [_upload(plan, area, item) for item in answer.get("queue") or ()]
+    return found
 
 
-def reason(count: int, *, failing: bool) -> str:
-    """Why the mounts cannot go away yet, in words; nothing when they can."""
-    if not count:
-        return ""
-    files, those = ("1 file is", "it") if count == 1 else (f"{count} files are", "them")
-    why = f": the object store does not take {those}" if failing else ""
-    return f"{files} not uploaded yet{why}"
+async def in_progress(rclone: Rclone, plan: MountPlan) -> int:
+    """The same counted otherwise, with what the queue does not list. Raises StorageError."""
+    total = 0
+    for area in plan.writable:
+        cached = (await rclone.call("vfs/stats", fs=area.remote)).get("diskCache", {})
+        total += cached.get("uploadsInProgress", 0) + cached.get("uploadsQueued", 0)
+    return total
 
 
-async def _expire(rclone: Rclone, remote: str, item: dict[str, Any]) -> None:
-    start = RETRY_FAILED if item["tries"] else _AT_ONCE
-    if not item["uploading"] and item["expiry"] > max(start, 0):
-        with contextlib.suppress(StorageError):  # it has just been uploaded
-            await rclone.call("vfs/queue-set-expiry", fs=remote, id=item["id"], expiry=start)
+async def hurry(rclone: Rclone, waiting: list[Upload]) -> None:
+    """Have uploads start now, those that have failed at most every RETRY_FAILED."""
+    for upload in waiting:
+        start = RETRY_FAILED if upload.failed else _AT_ONCE
+        if not upload.running and upload.due > max(start, 0):
+            await try_at(rclone, upload, start)
 
 
-async def _count(rclone: Rclone, remote: str, within: float = 60) -> int:
-    cache = (await rclone.call("vfs/stats", within=within, fs=remote)).get("diskCache", {})
-    return int(cache.get("uploadsInProgress", 0) + cache.get("uploadsQueued", 0))
+async def try_again(rclone: Rclone, waiting: list[Upload]) -> None:
+    """Have uploads start now, however often they failed."""
+    for upload in waiting:
+        if not upload.running:
+            await try_at(rclone, upload, _AT_ONCE)
+
+
+async def try_at(rclone: Rclone, upload: Upload, seconds: float) -> None:
+    """Have one upload start in so many seconds."""
+    with contextlib.suppress(StorageError):  # it has just been uploaded
+        await rclone.call(
+            "vfs/queue-set-expiry", fs=upload.file.area.remote, id=upload.id, expiry=seconds
+        )
+
+
+def _upload(plan: MountPlan, area: Area, item: dict[str, Any]) -> Upload:
+    name = item["name"]
+    metas = cache.description_root(plan, area)
+    file = CachedFile(area, name, cache.data_root(plan, area) / name, metas / name)
+    failed = item["tries"] - bool(item["uploading"])
+    return Upload(file, item["id"], item["size"], failed, item["uploading"], item["expiry"])
+
+
+class Refusals:
+    """Why uploads failed, as rclone's log says; rclone tells it nowhere else."""
+
+    def __init__(self, log: Path) -> None:
+        self._log, self._position, self._inode = log, 0, 0
+        with contextlib.suppress(OSError):
+            status = log.stat()
+            self._position, self._inode = status.st_size, status.st_ino
+        self._reasons: dict[str, str] = {}
+
+    def read(self) -> None:
+        """Read what is new. Blocking."""
+        try:
+            lines = self._new_lines()
+        except OSError:
+            return
+        for line in lines:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                entry = json.loads(line)
+                if _FAILED.search(entry["msg"]):
+                    self._reasons[entry["object"]] = entry["msg"]
+
+    def refused(self, waiting: list[Upload]) -> list[Upload]:
+        """Those of the files that the store does not want, rather than cannot take now."""
+        names = {upload.file.name for upload in waiting}
+        self._reasons = {name: why for name, why in self._reasons.items() if name in names}
+        return [
+            upload
+            for upload in waiting
+            if upload.failed and _REFUSED.search(self._reasons.get(upload.file.name, ""))
+        ]
+
+    def is_quota(self, upload: Upload) -> bool:
+        """Whether it is refused for want of space in the bucket."""
+        return "Quota" in self._reasons.get(upload.file.name, "")
+
+    def reason(self, upload: Upload) -> str:
+        """One sentence about a refused upload."""
+        if self.is_quota(upload):
+            return "Your quota in the object store is used up."
+        text = self._reasons.get(upload.file.name, "")
+        code = re.search(r"api error (\w+)", text)
+        return f"The object store refuses it ({code[1] if code else 'no reason given'})."
+
+    def _new_lines(self) -> list[bytes]:
+        with self._log.open("rb") as log:
+            status = self._log.stat()
+            if status.st_ino != self._inode or status.st_size < self._position:
+                self._position, self._inode = 0, status.st_ino  # rclone began a new one
+            log.seek(max(self._position, status.st_size - _LOG_MOST))
+            text = log.read()
+            whole = text[: text.rfind(b"\n") + 1]
+            self._position = log.tell() - (len(text) - len(whole))
+        return whole.splitlines()

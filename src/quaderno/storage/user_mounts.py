@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from quaderno.config import Config
-from quaderno.errors import StorageError, StorageRefusedError
-from quaderno.storage import buckets, cache, directories, freshness, mount_table, mounts, uploads
+from quaderno.errors import StorageError
+from quaderno.storage import directories, freshness, health, mount_table, mounting, uploads
 from quaderno.storage.keys import HubKeys
-from quaderno.storage.mounts import Area, MountPlan
+from quaderno.storage.mounts import MountPlan
 from quaderno.storage.rclone import Rclone
 from quaderno.storage.states import REFUSED_MOST, RETRY_LEAST, RETRY_MOST, State, WaitingError
+from quaderno.storage.watch import LOOK_EVERY, Watch
 
 LOG = logging.getLogger("quaderno.agent")
 REFRESH_SHARED = 15.0  # seconds until others' changes in scratch show
 DRAIN_POLL = 0.3  # seconds
 DRAIN_CONFIRM = 1.5  # seconds between the two looks that must both find nothing to upload
-ADOPT_DEADLINE = 60.0  # seconds in which a living rclone must answer an agent that starts
 STALLED_AFTER = 30.0  # seconds of waiting for the keys or the store without any change
 
 
@@ -38,10 +38,12 @@ class UserMounts:
 
     def __init__(self, config: Config, keys: HubKeys, plan: MountPlan) -> None:
         self.plan, self.state, self.reason, self.pending = plan, State.UNMOUNTED, "", 0
-        self.servers, self.set_aside = directories.load_servers(plan), 0
+        self.servers = directories.load_servers(plan)
         self._config, self._keys = config, keys
+        self._watch = Watch(config, keys, plan)
         self._suspended = False
         self._waits_since: float | None = None
+        self._refresh_at = 0.0
         self._rclone: Rclone | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -94,10 +96,10 @@ class UserMounts:
             await freshness.refresh_all(self._rclone, self.plan)
 
     async def look(self) -> None:
-        """Bring `pending` up to date."""
-        if self._rclone is not None and self.state is State.READY:
-            with contextlib.suppress(StorageError):  # as many as last time, then
-                self.pending = await uploads.count(self._rclone, self.plan)
+        """Bring the figures up to date."""
+        if self._rclone is not None and self.state in (State.READY, State.DRAINING):
+            with contextlib.suppress(StorageError, OSError):  # as they were last time, then
+                await self._watch.look(self._rclone)
 
     def mounts_changed(self, present: set[Path]) -> None:
         """Told after each change of the mount table: somebody may have unmounted an area."""
@@ -123,28 +125,27 @@ class UserMounts:
             await self._wait_for(lambda: self.state is State.UNMOUNTED, min(left, 1))
 
     def describe(self) -> dict[str, Any]:
-        """The state as the API shows it.
-
-        `pending` counts files that are not uploaded yet, `set_aside` those that lie in a
-        directory of this node because a crash left them without a description.
+        """The state as the API shows it: `level` and `message` for the person, `reason` for the
+        operator; bytes and seconds.
         """
+        level, message = health.judge(self.state, self._watch.figures, self.reason)
         return {
             "user": self.plan.username,
+            "node": self._config.node_name,
+            "servers": sorted(self.servers),
             "state": self.state,
             "reason": self.reason,
-            "pending": self.pending,
-            "set_aside": self.set_aside,
-            "servers": sorted(self.servers),
+            "level": level,
+            "message": message,
             "cloud_storage": str(self.plan.root),
             "local": str(self.plan.local),
-        }
+        } | self._watch.figures.describe()
 
     # --- the machine
 
     async def _run(self) -> None:
         """The task: no error ends it while the mounts are wanted or a file is not uploaded."""
-        self.set_aside = await asyncio.to_thread(cache.count_set_aside, self.plan)
-        self._rclone = await self._adopt()
+        self._rclone = await mounting.adopt(self.plan, self._prepare_slowly)
         delay, ended = RETRY_LEAST, False
         while not ended:
             most = RETRY_MOST
@@ -187,120 +188,29 @@ class UserMounts:
         elif progress or self._waits_since is None:
             self._waits_since = time.monotonic()
 
-    async def _adopt(self) -> Rclone | None:
-        """What an earlier agent started, if it answers. A slow one is given time: to end it
-        breaks every file that is open in the mounts."""
-        rclone = Rclone.find(self.plan)
-        if rclone is None:
-            return None
-        deadline = time.monotonic() + ADOPT_DEADLINE
-        while not await rclone.answers():
-            gone = rclone.exited.is_set() or not mount_table.below(self.plan.root)
-            if gone or time.monotonic() > deadline:
-                LOG.error("rclone %s of %s does not answer", rclone.pid, self.plan.username)
-                await rclone.kill()
-                return None
-            await self._publish(State.PREPARE, "The storage is slow to answer")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(rclone.exited.wait(), RETRY_LEAST)
-        return rclone
+    async def _prepare_slowly(self, reason: str) -> None:
+        await self._publish(State.PREPARE, reason)
 
     async def _bring_up(self) -> Rclone:
         """Everything mounted and verified, whatever was there before."""
-        if self._rclone is not None and await self._is_mounted(self._rclone):
-            return self._rclone
+        if self._rclone is not None:
+            if self._rclone.exited.is_set():
+                self._rclone = None
+            elif await mounting.is_mounted(self.plan, self._rclone):
+                return self._rclone
         if self.state is not State.CRASHED:
             await self._publish(State.PREPARE)
-        if self._waits_since is None:
-            await self._prepare_at_once()
-        else:  # it may fail again, and would start rclone in vain
-            await self._prepare_store()
-            await self._start_rclone()
+        waited = self._waits_since is not None  # it may fail again
+        if self._rclone is None:
+            self._rclone = await mounting.start(
+                self._config, self._keys, self.plan, at_once=not waited
+            )
+        else:
+            await mounting.prepare_store(self._config, self._keys, self.plan)
         await self._publish(State.MOUNTING)
-        return await self._mount()
-
-    async def _prepare_at_once(self) -> None:
-        """Both side by side, which saves who waits a tenth of a second."""
-        before = self._rclone
-        outcomes = await asyncio.gather(
-            self._start_rclone(), self._prepare_store(), return_exceptions=True
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                if self._rclone is not None and self._rclone is not before:  # in vain
-                    await self._rclone.quit()
-                    self._rclone = None
-                raise outcome
-
-    async def _start_rclone(self) -> None:
-        if self._rclone is not None and not self._rclone.exited.is_set():
-            return
-        self._rclone = None
-        directories.prepare_mountpoints(self.plan)
-        directories.prepare_state(self._config, self.plan)
-        await asyncio.to_thread(self._save_from_rclone)
-        self._rclone = await Rclone.start(self._config, self.plan)
-
-    def _save_from_rclone(self) -> None:
-        for path in cache.set_aside(self.plan):
-            LOG.error("rclone would delete a file without a description: moved to %s", path)
-            self.set_aside += 1
-
-    async def _prepare_store(self) -> None:
-        """Keys, the bucket and the scratch area; the place of the cache's repair."""
-        username = self.plan.username
-        try:
-            keys = await self._keys.get(username)
-        except StorageError as error:
-            raise WaitingError(State.WAIT_KEYS, error) from error
-        try:
-            for ensure in (buckets.ensure_personal_bucket, buckets.ensure_scratch_area):
-                await asyncio.to_thread(ensure, self._config, username, keys)
-        except StorageRefusedError as error:
-            self._keys.forget(username)  # the next try is with new ones
-            raise WaitingError(State.WAIT_S3, error) from error
-        except StorageError as error:
-            raise WaitingError(State.WAIT_S3, error) from error
-
-    async def _mount(self) -> Rclone:
-        rclone = self._rclone
-        if rclone is None:
-            raise StorageError("rclone ended while it started", f"See {self.plan.state}")
-        present = {mount.path for mount in mount_table.below(self.plan.root)}
-        for area in self.plan.areas:
-            if area.mountpoint not in present:
-                await self._mount_area(rclone, area)
-        if not await self._is_mounted(rclone):
-            raise StorageError("The mounts did not appear, or have no disk cache")
-        self.plan.notice.unlink(missing_ok=True)
-        return rclone
-
-    async def _mount_area(self, rclone: Rclone, area: Area) -> None:
-        best, fallback = (
-            mounts.mount_call(self._config, area, mount_type) for mount_type in mounts.MOUNT_TYPES
-        )
-        try:
-            await rclone.call("mount/mount", **best)
-        except StorageError as error:
-            if "failed to mount FUSE" not in error.message:
-                raise  # the store's trouble; another kind of mount would have it too
-            LOG.warning("%s is mounted with %s: %s", area.mountpoint, fallback["mountType"], error)
-            await rclone.call("mount/mount", **fallback)
-
-    async def _is_mounted(self, rclone: Rclone) -> bool:
-        """Whether every area is in the mount table, and its cache on the disk."""
-        table = {mount.path: mount for mount in mount_table.below(self.plan.root)}
-        for area in self.plan.areas:
-            mount = table.get(area.mountpoint)
-            if mount is None or not mount.file_system.startswith("fuse"):
-                return False
-            try:
-                stats = await rclone.call("vfs/stats", fs=area.remote, within=5)
-            except StorageError:
-                return False
-            if not str(stats.get("diskCache", {}).get("path", "")).startswith(str(self.plan.cache)):
-                return False
-        return True
+        await mounting.mount(self._config, self.plan, self._rclone)
+        self._watch.mounted()
+        return self._rclone
 
     async def _serve(self, rclone: Rclone) -> bool:
         """READY until the mounts are not wanted and empty of unsent files; False after a crash."""
@@ -309,13 +219,20 @@ class UserMounts:
                 return await self._reconnect("a mount is gone")
             if self.wanted:
                 await self._publish(State.READY)
-                if not await self._pause(REFRESH_SHARED):
-                    with contextlib.suppress(StorageError):  # what was seen last stays, then
-                        await freshness.refresh_shared(rclone, self.plan)
+                await self._look_after(rclone)
             elif await self._drain(rclone):
                 return True
         self._rclone = None
         return await self._reconnect("rclone ended")
+
+    async def _look_after(self, rclone: Rclone) -> None:
+        """Until the next look is due, or somebody asks for something."""
+        with contextlib.suppress(StorageError):  # what was seen last stays, then
+            await self._watch.look(rclone)
+            if time.monotonic() >= self._refresh_at:
+                self._refresh_at = time.monotonic() + REFRESH_SHARED
+                await freshness.refresh_shared(rclone, self.plan)
+        await self._pause(LOOK_EVERY)
 
     async def _reconnect(self, why: str) -> bool:
         LOG.error("%s: %s; it is made again", self.plan.username, why)
@@ -330,15 +247,18 @@ class UserMounts:
         clean = False
         while not self.wanted and not rclone.exited.is_set():
             try:
-                left = await uploads.hurry(rclone, self.plan)
-                pending = max(left.count, await self._unsent())
+                await self._watch.look(rclone)
+                await uploads.hurry(rclone, self._watch.waiting)
+                left = await uploads.in_progress(rclone, self.plan)
+                pending = max(left, (await self._watch.unsent()).files)
             except StorageError as error:
                 LOG.warning("%s: %s", self.plan.username, error)
                 await self._pause(DRAIN_POLL)
                 return False
-            self._note(pending != self.pending, waits=pending > 0 and left.failing)
+            failing = self._watch.figures.failing
+            self._note(pending != self.pending, waits=pending > 0 and failing)
             self.pending = pending
-            await self._publish(State.DRAINING, uploads.reason(pending, failing=left.failing))
+            await self._publish(State.DRAINING, health.why_not_yet(pending, failing=failing))
             if clean and not self.pending:
                 return True
             clean = not self.pending
@@ -352,7 +272,7 @@ class UserMounts:
             self._rclone = None
         directories.prepare_mountpoints(self.plan)
         self._keys.forget(self.plan.username)
-        self._task, self.pending = None, 0
+        self._task, self.pending = None, await self._unsent()
         if self.wanted:
             self.run()
         else:
@@ -361,7 +281,10 @@ class UserMounts:
     # --- helpers
 
     async def _unsent(self) -> int:
-        return await asyncio.to_thread(cache.unsent, self.plan)
+        """How many files are not in the store, while no rclone is there to ask."""
+        unsent = await self._watch.unsent()
+        self._watch.without_rclone(unsent)
+        return unsent.files
 
     async def _publish(self, state: State, reason: str = "") -> None:
         if state is not self.state:

@@ -1,0 +1,152 @@
+"""Mending the cache after a crash, while no rclone uses it, so that rclone loses nothing of it.
+
+At its start rclone deletes the data of each file whose description is missing or cut off, uploads
+holes as zeros while the store does not answer, and fetches the old object over what was written
+since the description was. So every changed file is made complete here, and described as such.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from quaderno.storage import cache, merge, rescued
+from quaderno.storage.cache import CachedFile, Description
+from quaderno.storage.mounts import MountPlan
+from quaderno.storage.objects import Object, Objects
+
+LOG = logging.getLogger("quaderno.agent")
+_MD5_LENGTH = 32  # hexadecimal digits
+_SAME_TIME = 2.0  # seconds; what clocks and file systems may differ by
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that needs mending; `description` is None when it cannot be read."""
+
+    file: CachedFile
+    description: Description | None
+
+
+def survey(plan: MountPlan) -> list[Damage]:
+    """Files that rclone could not be trusted with. Blocking; no rclone may use the cache."""
+    found = []
+    for file in cache.files(plan):
+        description = file.describe()
+        if not file.data.exists():
+            file.meta.unlink(missing_ok=True)  # of nothing; rclone would do the same
+        elif description is None:
+            # rclone describes a file before anything is written to it: an empty one without a
+            # description holds nobody's work, and would hide what the object has.
+            if file.data.stat().st_blocks or file.meta.exists():
+                found.append(Damage(file, None))
+            else:
+                file.remove()
+        elif description.dirty and not _is_whole(file, description):
+            found.append(Damage(file, description))
+    return found
+
+
+def repair(plan: MountPlan, damages: list[Damage], objects: Objects) -> None:
+    """Make each file complete and described as changed, or known to be no change at all.
+
+    Blocking. Raises StorageError when the store does not answer: nothing may be mounted then. A
+    file that was mended before it failed stays mended.
+    """
+    for damage in damages:
+        object_ = objects.head(damage.file.area.bucket, damage.file.key)
+        if damage.description is not None:
+            _complete(plan, damage, object_, objects)
+        else:
+            _recognise(plan, damage, object_, objects)
+
+
+def _is_whole(file: CachedFile, description: Description) -> bool:
+    """Whether rclone will not look for any part of it in the store."""
+    return not any(cache.subtract((0, file.data.stat().st_size), list(description.parts)))
+
+
+def _recognise(plan: MountPlan, damage: Damage, object_: Object | None, objects: Objects) -> None:
+    """A file without description: a change, or a copy of some object?"""
+    file = damage.file
+    if object_ is not None:
+        if _is_copy(file, object_, objects):
+            file.remove()  # it is fetched again when somebody reads it
+            return
+        if object_.modified > file.data.stat().st_mtime + _SAME_TIME:
+            LOG.warning("%s is newer in the store; the one of the cache is rescued", file.path)
+            rescued.move(plan, file.data, file.path)
+            file.remove()
+            return
+    _complete(plan, damage, object_, objects)
+
+
+def _is_copy(file: CachedFile, object_: Object, objects: Objects) -> bool:
+    """Whether all that is here of the file is what the object has."""
+    if file.data.stat().st_size != object_.size:
+        return False
+    with file.data.open("rb") as data:
+        for span in list(cache.spans(data.fileno(), object_.size)):
+            for start, end in merge.pieces((span,)):
+                data.seek(start)
+                if data.read(end - start) != _read(objects, file, object_, start, end):
+                    return False
+    return True
+
+
+def _complete(plan: MountPlan, damage: Damage, object_: Object | None, objects: Objects) -> None:
+    file = damage.file
+    if complete(plan, file, file.data, damage.description, object_, objects):
+        file.describe_as_changed()
+        LOG.warning("%s was not uploaded before a crash: it will be now", file.path)
+    else:
+        LOG.warning("%s is another one in the store by now; the cache's is rescued", file.path)
+        rescued.move(plan, file.data, file.path)
+        file.remove()
+
+
+def complete(
+    plan: MountPlan,
+    file: CachedFile,
+    data: Path,
+    description: Description | None,
+    object_: Object | None,
+    objects: Objects,
+) -> bool:
+    """Fill in what `data`, which is `file` or a copy of it, lacks of the object it is a change of.
+
+    False when that object is not there any more: `data` is as it was. Blocking. Raises
+    StorageError and OSError.
+    """
+    same = object_ is not None and _is_origin(description, object_)
+    # Without the object nothing is known of what is not here.
+    size = object_.size if object_ is not None and same else data.stat().st_size
+    lacking = merge.patches(data, description, size)
+    if not same or object_ is None:
+        was_new = description is None or not description.fields.get("Fingerprint")
+        return was_new or not lacking.missing
+    kept: list[None] = []
+    merge.apply(
+        data,
+        lacking,
+        lambda start, end: _read(objects, file, object_, start, end),
+        lambda: kept.append(rescued.keep(plan, data, file.path)),
+    )
+    if kept:
+        LOG.warning("%s: parts of it are a guess; as it was, it is rescued", file.path)
+    return True
+
+
+def _is_origin(description: Description | None, object_: Object) -> bool:
+    """Whether the object can be what was changed: rclone's fingerprint of it is its size and,
+    unless it was uploaded in parts, its MD5 sum, which is then its tag."""
+    fingerprint = str(description.fields.get("Fingerprint") or "") if description else ""
+    if not fingerprint:
+        return True
+    size, _, digest = fingerprint.partition(",")
+    tag = object_.etag.strip('"')
+    known = all(len(text) == _MD5_LENGTH for text in (digest, tag))
+    return size == str(object_.size) and (digest == tag or not known)
+
+
+def _read(objects: Objects, file: CachedFile, object_: Object, start: int, end: int) -> bytes:
+    return objects.read(file.area.bucket, file.key, start, end, object_.etag)

@@ -1,0 +1,175 @@
+"""Changed files that rclone has stopped looking after.
+
+When a file is closed whose missing parts cannot be fetched, because the store is away, rclone
+neither uploads it nor puts it into its queue, and the next one to open it deletes it from the
+cache (rclone 1.75, `Item.Close` and `Item._createFile`). So such a file is copied aside soon,
+completed and uploaded from the copy when the store is back, and then opened once, which makes
+rclone forget its own: after that it shows the object.
+
+A failed close leaks rclone's own descriptor, so rclone's open files do not tell whether a person
+still has the file open; those of the other processes do.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from quaderno.storage import cache, repair, rescued
+from quaderno.storage.cache import CachedFile, Description
+from quaderno.storage.mounts import MountPlan
+from quaderno.storage.objects import Objects
+
+LOG = logging.getLogger("quaderno.agent")
+STRAY_AFTER = 10.0  # seconds a file is changed, closed and in no queue
+
+
+@dataclass(frozen=True)
+class Stray:
+    """The copy of one file, with the description it had, and when the file was changed last."""
+
+    file: CachedFile
+    copy: Path
+    description: Description | None
+    changed: int  # nanoseconds
+
+
+class Strays:
+    """Those of one person."""
+
+    def __init__(self, plan: MountPlan) -> None:
+        self._plan = plan
+        self._since: dict[Path, tuple[int, float]] = {}  # file -> (its time, first seen so)
+        self.kept: dict[Path, Stray] = {}
+
+    def look(self, changed: list[CachedFile], queued: set[Path]) -> None:
+        """Copy aside what of the changed files is in no queue and open nowhere. Blocking.
+
+        Raises OSError.
+        """
+        candidates = self._older(changed, queued)
+        if candidates:
+            in_use = _open_files(self._plan)
+            for file in candidates:
+                if file.path not in in_use:
+                    self._keep(file)
+
+    def return_all(self, objects: Objects) -> list[CachedFile]:
+        """Complete and upload what is kept; the files that rclone is to forget now. Blocking.
+
+        Raises StorageError: what is left is tried again.
+        """
+        returned = []
+        for stray in list(self.kept.values()):
+            self._return(stray, objects)
+            del self.kept[stray.file.data]
+            self._since.pop(stray.file.data, None)
+            returned.append(stray.file)
+        return returned
+
+    def _older(self, changed: list[CachedFile], queued: set[Path]) -> list[CachedFile]:
+        """Files that have been in no queue, without any change, for STRAY_AFTER."""
+        now, since, found = time.monotonic(), {}, []
+        for file in changed:
+            if file.data in queued:
+                continue
+            with suppress(OSError):
+                time_ns = file.data.stat().st_mtime_ns
+                seen = self._since.get(file.data)
+                since[file.data] = seen if seen and seen[0] == time_ns else (time_ns, now)
+                kept = self.kept.get(file.data)
+                if now - since[file.data][1] >= STRAY_AFTER and not (
+                    kept and kept.changed == time_ns
+                ):
+                    found.append(file)
+        self._since = since
+        return found
+
+    def _keep(self, file: CachedFile) -> None:
+        copy = self._plan.strays / file.path
+        description = file.describe()
+        cache.copy_sparse(file.data, copy)
+        changed = copy.stat().st_mtime_ns
+        self.kept[file.data] = Stray(file, copy, description, changed)
+        LOG.error("rclone does not upload %s: it will be, from a copy", file.path)
+
+    def _return(self, stray: Stray, objects: Objects) -> None:
+        file, plan = stray.file, self._plan
+        object_ = objects.head(file.area.bucket, file.key)
+        whole = repair.complete(plan, file, stray.copy, stray.description, object_, objects)
+        if whole and _is_current(stray, in_store=object_ is not None):
+            objects.put(file.area.bucket, file.key, stray.copy)
+            stray.copy.unlink()
+        else:
+            rescued.move(plan, stray.copy, file.path)
+            LOG.warning("%s has been changed since: the lost change is rescued", file.path)
+
+
+def rescue_left(plan: MountPlan) -> None:
+    """Copies that an earlier agent left, when the cache does not have the same: rescued.
+
+    Before the cache is repaired. Raises OSError.
+    """
+    for copy in [path for path in plan.strays.rglob("*") if path.is_file()]:
+        path = str(copy.relative_to(plan.strays))
+        if _is_in_cache(plan, copy, path):
+            copy.unlink()
+        else:
+            rescued.move(plan, copy, path)
+
+
+def _is_in_cache(plan: MountPlan, copy: Path, path: str) -> bool:
+    for area in plan.writable:
+        if Path(path).is_relative_to(area.shown):
+            data = cache.data_root(plan, area) / Path(path).relative_to(area.shown)
+            with suppress(OSError):
+                return data.stat().st_mtime_ns == copy.stat().st_mtime_ns
+    return False
+
+
+def _is_current(stray: Stray, *, in_store: bool) -> bool:
+    """Whether nobody has changed the file since, or deleted it."""
+    try:
+        return stray.file.data.stat().st_mtime_ns == stray.changed
+    except FileNotFoundError:
+        return in_store  # opened since, whereupon rclone dropped its own
+
+
+def _open_files(plan: MountPlan) -> set[str]:
+    """Paths below `cloud_storage` of all files that any process has open or mapped.
+
+    A container's paths begin otherwise than this node's, but end the same.
+    """
+    found: set[str] = set()
+    tops = {f"/{area.shown}/" for area in plan.writable}
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            for path in _paths(process):
+                if not path.startswith(str(plan.state)):  # rclone's own
+                    found.update(_endings(path, tops))
+    return found
+
+
+def _endings(path: str, tops: set[str]) -> Iterator[str]:
+    for top in tops:
+        start = path.find(top)
+        while start >= 0:
+            yield path[start + 1 :]
+            start = path.find(top, start + 1)
+
+
+def _paths(process: Path) -> set[str]:
+    paths = set()
+    with suppress(OSError):
+        for descriptor in os.scandir(process / "fd"):
+            with suppress(OSError):
+                paths.add(os.readlink(descriptor.path))  # noqa: PTH115 - what it says, not resolved
+    with suppress(OSError):
+        for line in (process / "maps").read_text(errors="surrogateescape").splitlines():
+            fields = line.split(maxsplit=5)
+            if len(fields) == 6 and fields[5].startswith("/"):
+                paths.add(fields[5])
+    return paths

@@ -1,0 +1,183 @@
+"""Looking after one person's mounts while they are there: uploads, strays, space, refusals.
+
+Every look brings the figures up to date and does what can be done about them: a file that rclone
+has stopped looking after is uploaded from a copy, failed uploads are tried again soon after the
+store takes them, and nothing more is taken in when it could not be kept.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+from quaderno.config import Config
+from quaderno.errors import StorageError
+from quaderno.storage import cache, freshness, mount_table, rescued, uploads
+from quaderno.storage.cache import CachedFile, Unsent
+from quaderno.storage.health import Figures, Pending, Refused
+from quaderno.storage.keys import HubKeys
+from quaderno.storage.mounts import MountPlan
+from quaderno.storage.objects import Objects
+from quaderno.storage.rclone import Rclone
+from quaderno.storage.strays import Strays
+from quaderno.storage.uploads import Refusals, Upload
+
+LOG = logging.getLogger("quaderno.agent")
+LOOK_EVERY = 2.0  # seconds
+PROBE_EVERY = 3.0  # seconds between tries of one upload while all of them fail
+REFUSED_AFTER = 3  # tries of an upload that the store refuses
+SMALL_DISK = 0.15  # of a disk's size is kept free where that is less than `agent.cache_reserve`
+_EASE = 1.2  # how much more must be free until writing is allowed again
+_PATIENCE = 10.0  # seconds for a read through a mount
+_COUNT_RESCUED_EVERY = 60.0  # seconds
+_SCAN_SHARE = 0.02  # of the time may go into reading the cache's descriptions
+
+
+class Watch:
+    """Over the mounts of one person, as long as one rclone serves them."""
+
+    def __init__(self, config: Config, keys: HubKeys, plan: MountPlan) -> None:
+        self.figures = Figures()
+        self.waiting: list[Upload] = []
+        self._config, self._keys, self._plan = config, keys, plan
+        self._changed, self._strays = cache.Changed(plan), Strays(plan)
+        self._refusals = Refusals(plan.state / "rclone.log")
+        self._read_only: bool | None = None  # unknown, as after a start of the agent
+        self._scan_at = self._probe_at = self._count_at = 0.0
+        self._failed: set[Path] = set()
+        self._rescued = 0
+        self._files: list[CachedFile] = []
+
+    async def look(self, rclone: Rclone) -> None:
+        """One look, and what follows from it. Raises StorageError and OSError."""
+        self.waiting = await uploads.queue(rclone, self._plan, within=uploads.ASK_WITHIN)
+        await asyncio.to_thread(self._look_at_disk)
+        await self._return_strays(rclone)
+        await self._try_again(rclone)
+        refused = self._refused()
+        self._enforce(self._reason_for_read_only(refused))
+        waiting = len(self.waiting) + len(self._strays.kept)
+        self.figures = Figures(
+            pending=await asyncio.to_thread(self._pending),
+            refused=tuple(Refused(each.file.path, self._refusals.reason(each)) for each in refused),
+            rescued=self._rescued,
+            read_only=self._reason_for_read_only(refused),
+            failing=waiting > 0 and all(each.failed for each in self.waiting),
+        )
+
+    async def unsent(self) -> Unsent:
+        """What of the cache is not in the store, whether or not rclone knows."""
+        self._files = await asyncio.to_thread(self._changed.files)
+        return await asyncio.to_thread(Unsent.of, self._files)
+
+    def mounted(self) -> None:
+        """The mounts are new, or may be: how they are is to be found out."""
+        self._read_only = None
+
+    def without_rclone(self, unsent: Unsent) -> None:
+        """Figures of mounts that are not there."""
+        self._read_only, self.waiting = None, []
+        self.figures = Figures(_as_pending(unsent), rescued=self._rescued)
+
+    # --- what a look consists of
+
+    def _look_at_disk(self) -> None:
+        self._refusals.read()
+        now = time.monotonic()
+        if now >= self._scan_at:
+            self._files = self._changed.files()
+            self._scan_at = now + (time.monotonic() - now) / _SCAN_SHARE
+        self._strays.look(self._files, {upload.file.data for upload in self.waiting})
+
+    async def _return_strays(self, rclone: Rclone) -> None:
+        """Also what is rescued goes into the bucket, when the store takes it."""
+        due = time.monotonic() >= self._count_at
+        if not (self._strays.kept or due or rescued.waiting(self._plan)):
+            return
+        try:
+            keys = await self._keys.get(self._plan.username)
+            objects = await asyncio.to_thread(Objects, self._config, keys)
+            returned = await asyncio.to_thread(self._strays.return_all, objects)
+            delivered = await asyncio.to_thread(rescued.deliver, self._plan, objects)
+            if due or delivered or returned:
+                self._rescued = await asyncio.to_thread(rescued.count, self._plan, objects)
+                self._count_at = time.monotonic() + _COUNT_RESCUED_EVERY
+        except StorageError as error:
+            LOG.info("%s: kept aside for now: %s", self._plan.username, error)
+            return
+        for file in returned:
+            await self._have_forgotten(rclone, file)
+        if returned or delivered:
+            self._scan_at = 0
+            await freshness.refresh_all(rclone, self._plan)
+
+    async def _have_forgotten(self, rclone: Rclone, file: CachedFile) -> None:
+        """One read through the mount ends rclone's idea that the file is changed: it finds its
+        own descriptor in the way, and drops what it has of the file."""
+        await freshness.refresh_directory(rclone, file)
+        with contextlib.suppress(OSError, TimeoutError):  # the first one fails
+            path = self._plan.root / file.path
+            await asyncio.wait_for(asyncio.to_thread(_read_a_byte, path), _PATIENCE)
+
+    async def _try_again(self, rclone: Rclone) -> None:
+        """After a failure rclone waits longer and longer; one file finds out more often."""
+        failed = [upload for upload in self.waiting if upload.failed]
+        paths = {upload.file.data for upload in failed}
+        gone = self._failed - {upload.file.data for upload in self.waiting}
+        self._failed = paths
+        if gone:  # one of them went through
+            await uploads.try_again(rclone, failed)
+        elif failed and time.monotonic() >= self._probe_at:
+            self._probe_at = time.monotonic() + PROBE_EVERY
+            await uploads.try_again(rclone, [min(failed, key=lambda upload: upload.due)])
+
+    def _refused(self) -> list[Upload]:
+        return [
+            upload
+            for upload in self._refusals.refused(self.waiting)
+            if upload.failed >= REFUSED_AFTER
+        ]
+
+    def _pending(self) -> Pending:
+        kept = [stray.file for stray in self._strays.kept.values()]
+        return _as_pending(Unsent.of([upload.file for upload in self.waiting] + kept))
+
+    # --- read-only
+
+    def _reason_for_read_only(self, refused: list[Upload]) -> str:
+        """Why nothing more may be written, for the person; nothing when it may."""
+        if any(not self._refusals.is_quota(upload) for upload in refused):
+            return "The object store refuses your files, so your storage is read-only for now."
+        disk = shutil.disk_usage(self._plan.cache)
+        needed = min(self._config.agent.cache_reserve, int(disk.total * SMALL_DISK))
+        if disk.free < needed * (_EASE if self._read_only else 1):
+            return "The disk of this node is full, so your storage is read-only for now."
+        if sum(upload.bytes for upload in self.waiting) > self._config.agent.cache_size:
+            return "Too much waits to be saved, so your storage is read-only until it is."
+        return ""
+
+    def _enforce(self, reason: str) -> None:
+        """The mounts themselves refuse to be written, so that a program is told at once."""
+        if bool(reason) == self._read_only:
+            return
+        for area in self._plan.writable:
+            if not mount_table.set_read_only(area.mountpoint, read_only=bool(reason)):
+                return  # a file is open for writing; the next look tries again
+        self._read_only = bool(reason)
+        LOG.warning("%s: %s", self._plan.username, reason or "may be written again")
+
+
+def _as_pending(unsent: Unsent) -> Pending:
+    oldest = None if unsent.oldest is None else max(time.time() - unsent.oldest, 0)
+    return Pending(unsent.files, unsent.bytes, oldest)
+
+
+def _read_a_byte(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        os.read(descriptor, 1)
+    finally:
+        os.close(descriptor)
