@@ -316,7 +316,7 @@ def _ask_agent(
 def _pending_text(pending: list[dict[str, Any]]) -> str:
     """As `ada (3 files: nobody is logged in)`."""
     return ", ".join(
-        f"{user['user']} ({user['pending']} files{_because(user)})" for user in pending
+        f"{user['user']} ({user['pending']['files']} files{_because(user)})" for user in pending
     )
 
 

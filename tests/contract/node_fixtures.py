@@ -17,6 +17,7 @@ import pytest
 from quaderno import config as configuration
 from quaderno.config import Config
 from quaderno.storage import agent, buckets, mount_table, mounts
+from tests.contract.fault_proxy import FaultProxy
 from tests.contract.storage_fixtures import Hub, Issuer, Program, Store, eventually, new_config
 
 SERVER = "-"
@@ -28,8 +29,13 @@ class Node:
     def __init__(self, config: Config) -> None:
         self.config, self.issuer, self.store = config, Issuer(config), Store(config)
         self.hub = Hub(config, self.issuer)
+        self.faults = FaultProxy(config.ports.store_s3)
         settings = config.dir / "settings.yaml"
-        settings.write_text(configuration.dump(configuration.for_component(config, "agent")))
+        through_proxy = config.store.model_copy(
+            update={"endpoint": f"http://127.0.0.1:{self.faults.port}"}
+        )
+        of_agent = config.model_copy(update={"store": through_proxy})
+        settings.write_text(configuration.dump(configuration.for_component(of_agent, "agent")))
         environment = {"QUADERNO_CONFIG": str(settings)}
         self.agent = Program(agent.command(config), environment, config.dir / "agent.log")
         transport = httpx.HTTPTransport(uds=str(config.agent_socket))
@@ -103,6 +109,7 @@ def running_node(directory: Path) -> Iterator[Node]:
     with ExitStack() as stack:
         stack.enter_context(node.issuer.serving())
         stack.enter_context(node.hub.serving())
+        stack.enter_context(node.faults.serving())
         stack.callback(node.close)
         node.store.start()
         agent.prepare(node.config)

@@ -211,12 +211,14 @@ def test_an_engine_finds_what_it_binds(node: Node) -> None:
 
 def test_pending_is_told_while_the_mounts_are_ready(node: Node) -> None:
     root = node.ready("alice")
-    eventually(lambda: node.state("alice")["pending"] == 0, 10, "all is uploaded")
+    eventually(lambda: node.state("alice")["pending"]["files"] == 0, 10, "all is uploaded")
     as_user("for i in range(3): open(f'p{i}', 'w').write('x')", root / "alice")
-    assert node.state("alice")["pending"] == 3
-    listed = {user["user"]: user["pending"] for user in node.client.get("/users").json()["users"]}
+    assert node.state("alice")["pending"]["files"] == 3
+    listed = {
+        user["user"]: user["pending"]["files"] for user in node.client.get("/users").json()["users"]
+    }
     assert listed["alice"] == 3
-    eventually(lambda: node.state("alice")["pending"] == 0, 10, "all is uploaded")
+    eventually(lambda: node.state("alice")["pending"]["files"] == 0, 10, "all is uploaded")
     assert node.state("alice")["state"] == "READY"
 
 

@@ -163,7 +163,7 @@ def test_store_down_at_the_start_then_back(node: Node) -> None:
     eventually(lambda: "does not take" in node.state("alice")["reason"], 15, "uploads failed")
     left = node.state("alice")
     assert left["state"] == "DRAINING"
-    assert left["pending"] >= 1
+    assert left["pending"]["files"] >= 1
     assert mount_table.below(alice)
     node.store.start()
     node.in_state("ivan", "READY", 10)
@@ -173,30 +173,11 @@ def test_store_down_at_the_start_then_back(node: Node) -> None:
     assert "outage.txt" in node.keys_in_s3("alice", "alice")
 
 
-def test_files_without_a_description_are_set_aside(node: Node) -> None:
-    """A crash may cut a description off; rclone would delete the data at its next start."""
-    root, plan = node.ready("leo"), mounts.plan(node.config, "leo")
-    assert not list((root / "leo").iterdir())  # known from now on
-    node.store.stop(signal.SIGKILL)
-    as_user("for name in 'abc': open(name, 'w').write('text of ' + name)", root / "leo")
-    node.agent.stop(signal.SIGKILL)
-    os.kill(node.rclone("leo"), signal.SIGKILL)
-    metas = {path.name: path for path in (plan.cache / "vfsMeta").rglob("*") if path.is_file()}
-    metas["a"].write_text(metas["a"].read_text()[:30])
-    metas["b"].unlink()
-    node.store.start()
-    node.start_agent()
-    assert node.in_state("leo", "READY")["set_aside"] == 2
-    kept = {path.name: path.read_text() for path in plan.set_aside.glob("*/vfs/home*/leo/*")}
-    assert kept == {"a": "text of a", "b": "text of b"}
-    eventually(lambda: "c" in node.keys_in_s3("leo", "leo"), 10, "the other one is uploaded")
-
-
 def test_a_drain_that_waits_for_the_store_says_so_early(node: Node) -> None:
     """Last: who has nothing to upload is unmounted, the others are told with the reason."""
     node.ready("bob")
     alice = node.ready("alice")
-    eventually(lambda: node.state("bob")["pending"] == 0, 10, "bob has nothing to upload")
+    eventually(lambda: node.state("bob")["pending"]["files"] == 0, 10, "bob has nothing to upload")
     assert list((alice / "alice").iterdir())  # known from now on
     node.store.stop(signal.SIGKILL)
     as_user("for name in 'xyz': open(name, 'w').write(name)", alice / "alice")
@@ -206,7 +187,7 @@ def test_a_drain_that_waits_for_the_store_says_so_early(node: Node) -> None:
     assert not answer["drained"]
     assert answer["stalled"]
     assert [user["user"] for user in answer["pending"]] == ["alice"]
-    assert answer["pending"][0]["pending"] >= 3
+    assert answer["pending"][0]["pending"]["files"] >= 3
     assert "object store does not take them" in answer["pending"][0]["reason"]
     again = time.monotonic()
     assert node.client.post("/drain", json={"deadline": 30}).json()["stalled"]

@@ -77,7 +77,7 @@ class CachedFile:
         """
         old, status = self.describe(), self.data.stat()
         changed = datetime.fromtimestamp(status.st_mtime, UTC).isoformat()
-        fields = {"ModTime": changed, "ATime": changed, "Fingerprint": ""}
+        fields: dict[str, Any] = {"ModTime": changed, "ATime": changed, "Fingerprint": ""}
         fields |= old.fields if old else {}
         parts = [{"Pos": 0, "Size": status.st_size}] if status.st_size else None
         fields |= {"Size": status.st_size, "Rs": parts, "Dirty": True}

@@ -26,7 +26,7 @@ async def refresh_all(rclone: Rclone, plan: MountPlan) -> None:
 async def refresh_directory(rclone: Rclone, file: CachedFile) -> None:
     """Have one file's directory read anew. Raises StorageError."""
     directory = str(Path(file.name).parent)
-    where = {} if directory == "." else {"dir": directory}
+    where: dict[str, Any] = {} if directory == "." else {"dir": directory}
     await rclone.call("vfs/forget", fs=file.area.remote, **where)
     await rclone.call("vfs/refresh", fs=file.area.remote, **where)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.manager import TransferConfig, TransferManager
@@ -54,7 +54,7 @@ class Objects:
             answer = self._s3.get_object(
                 Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=etag
             )
-            return cast("bytes", answer["Body"].read())
+            return answer["Body"].read()
         except (ClientError, BotoCoreError) as error:
             raise as_storage_error(error, f"read {bucket}/{key}", self._endpoint) from error
 

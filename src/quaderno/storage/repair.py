@@ -124,14 +124,13 @@ def complete(
     if not same or object_ is None:
         was_new = description is None or not description.fields.get("Fingerprint")
         return was_new or not lacking.missing
-    kept: list[None] = []
-    merge.apply(
+    guessed = merge.apply(
         data,
         lacking,
         lambda start, end: _read(objects, file, object_, start, end),
-        lambda: kept.append(rescued.keep(plan, data, file.path)),
+        lambda: rescued.keep(plan, data, file.path),
     )
-    if kept:
+    if guessed:
         LOG.warning("%s: parts of it are a guess; as it was, it is rescued", file.path)
     return True
 

@@ -1,11 +1,16 @@
-"""How rclone's cache is read, and what is saved from it before rclone starts."""
+"""How rclone's cache is read: what is changed, what is there, what is missing."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quaderno import config as configuration
-from quaderno.storage import cache, mounts
+from quaderno.storage import cache, mounts, repair, strays
+from quaderno.storage.cache import CachedFile, Unsent
 from quaderno.storage.mounts import MountPlan
 
 
@@ -16,66 +21,133 @@ def plan(tmp_path: Path) -> MountPlan:
     return plan
 
 
-def put(plan: MountPlan, name: str, data: str | None, meta: str | None) -> None:
-    for tree, text in (("vfs", data), ("vfsMeta", meta)):
+def put(plan: MountPlan, name: str, data: str | None, meta: str | None) -> CachedFile:
+    area = plan.writable[0]
+    file = CachedFile(
+        area, name, cache.data_root(plan, area) / name, cache.description_root(plan, area) / name
+    )
+    for path, text in ((file.data, data), (file.meta, meta)):
         if text is not None:
-            path = plan.cache / tree / "home" / "alice" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+    return file
+
+
+def description(*, dirty: bool, size: int, parts: list[tuple[int, int]]) -> str:
+    ranges = [{"Pos": start, "Size": end - start} for start, end in parts] or None
+    return json.dumps({"Dirty": dirty, "Size": size, "Rs": ranges, "Fingerprint": "4,abc"})
+
+
+WHOLE = description(dirty=True, size=4, parts=[(0, 4)])
+CLEAN = description(dirty=False, size=4, parts=[(0, 4)])
 
 
 @pytest.mark.parametrize(
-    ("meta", "unsent"),
+    ("meta", "changed"),
     [
-        ('{"Dirty": true}', 1),
-        ('{"Dirty": false}', 0),
-        ('{"Dirty": tr', 1),
-        ("", 1),
-        ("[]", 1),
-        ("{}", 1),
+        (WHOLE, True),
+        (CLEAN, False),
+        (WHOLE[:20], True),
+        ("", True),
+        ("[]", True),
+        ("{}", True),
+        ('{"Dirty": 1, "Size": 4, "Rs": null}', True),
     ],
 )
-def test_unsent_files_are_counted_when_in_doubt(plan: MountPlan, meta: str, unsent: int) -> None:
-    assert cache.unsent(plan) == 0
-    path = plan.cache / "vfsMeta" / "home" / "alice" / "deep" / "file"
-    path.parent.mkdir(parents=True)
-    path.write_text(meta)
-    assert cache.unsent(plan) == unsent
+def test_files_are_changed_when_in_doubt(plan: MountPlan, meta: str, changed: bool) -> None:
+    found = cache.Changed(plan)
+    assert found.files() == []
+    file = put(plan, "deep/file", "work", meta)
+    assert found.files() == ([file] if changed else [])
+    assert found.files() == ([file] if changed else [])
+
+
+def test_what_was_read_is_read_again_when_it_changes(plan: MountPlan) -> None:
+    found, file = cache.Changed(plan), put(plan, "file", "work", WHOLE)
+    assert found.files() == [file]
+    file.meta.write_text(CLEAN)
+    assert found.files() == []
+
+
+def test_unsent_counts_bytes_and_the_oldest(plan: MountPlan) -> None:
+    one, two = put(plan, "one", "1234", WHOLE), put(plan, "two", "12", WHOLE)
+    os.utime(two.data, (1000, 1000))
+    gone = put(plan, "gone", None, WHOLE)
+    assert Unsent.of([one, two, gone]) == Unsent(2, 6, 1000)
+    assert Unsent.of([]) == Unsent(0, 0, None)
+
+
+def test_names_keys_and_paths(plan: MountPlan) -> None:
+    home, own = plan.writable
+    here = Path("/x")
+    assert CachedFile(home, "a/b", here, here).key == "a/b"
+    assert CachedFile(home, "a/b", here, here).path == "alice/a/b"
+    assert CachedFile(own, "a/b", here, here).key == "alice/a/b"
+    assert CachedFile(own, "a/b", here, here).path == "scratch/alice/a/b"
 
 
 @pytest.mark.parametrize(
-    "meta", [None, "", "{", "[]", "{}", '{"Dirty": tr', "\0\0", '{"Dirty": 1}']
+    ("data", "meta", "damaged", "left"),
+    [
+        ("work", WHOLE, False, True),
+        ("work", CLEAN, False, True),
+        ("work", None, True, True),
+        ("work", "{", True, True),
+        ("work", description(dirty=True, size=4, parts=[(0, 2)]), True, True),
+        ("work", description(dirty=True, size=2, parts=[(0, 2)]), True, True),
+        ("", None, False, False),
+        ("", "{", True, True),
+        (None, WHOLE, False, False),
+    ],
 )
-def test_what_rclone_would_delete_is_moved(plan: MountPlan, meta: str | None) -> None:
-    put(plan, "deep/notes.txt", "work", meta)
-    (moved,) = cache.set_aside(plan)
-    assert moved.read_text() == "work"
-    assert moved.match("set-aside/*/vfs/home/alice/deep/notes.txt")
-    assert cache.count_set_aside(plan) == 1
-    assert cache.unsent(plan) == 0
-    assert cache.set_aside(plan) == []
+def test_survey(
+    plan: MountPlan, data: str | None, meta: str | None, damaged: bool, left: bool
+) -> None:
+    file = put(plan, "file", data, meta)
+    assert [damage.file for damage in repair.survey(plan)] == ([file] if damaged else [])
+    assert (file.data.exists() or file.meta.exists()) is left
 
 
-def test_what_rclone_understands_stays(plan: MountPlan) -> None:
-    put(plan, "dirty", "work", '{"Dirty": true}')
-    put(plan, "clean", "work", '{"Dirty": false}')
-    put(plan, "opened", "", None)
-    assert cache.set_aside(plan) == []
-    assert cache.count_set_aside(plan) == 0
-    assert cache.unsent(plan) == 1
+def test_described_as_changed_keeps_what_was_known(plan: MountPlan) -> None:
+    file = put(plan, "file", "longer work", CLEAN)
+    file.describe_as_changed()
+    described = file.describe()
+    assert described is not None
+    assert (described.dirty, described.size, described.parts) == (True, 11, ((0, 11),))
+    assert described.fields["Fingerprint"] == "4,abc"
+    assert repair.survey(plan) == []
 
 
-def test_an_empty_file_with_a_broken_description_is_work_too(plan: MountPlan) -> None:
-    put(plan, "__init__.py", "", "")
-    assert [path.name for path in cache.set_aside(plan)] == ["__init__.py"]
+def test_a_sparse_file_is_copied_as_it_is(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "deep" / "target"
+    with source.open("wb") as file:
+        file.truncate(10 << 20)
+        os.pwrite(file.fileno(), b"x" * 4096, 5 << 20)
+    os.utime(source, (1000, 1000))
+    cache.copy_sparse(source, target)
+    assert target.read_bytes() == source.read_bytes()
+    assert target.stat().st_mtime == 1000
+    assert target.stat().st_blocks == source.stat().st_blocks
 
 
-def test_files_of_the_same_name_are_kept_both(plan: MountPlan) -> None:
-    for text in ("first", "second"):
-        put(plan, "a", text, "")
-        cache.set_aside(plan)
-    assert cache.count_set_aside(plan) == 2
-    assert {path.read_text() for path in plan.set_aside.glob("*/vfs/home/alice/a")} == {
-        "first",
-        "second",
-    }
+PARTS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)).map(sorted).map(tuple))
+
+
+@given(whole=st.tuples(st.integers(0, 50), st.integers(0, 50)).map(sorted), parts=PARTS)
+def test_subtract(whole: list[int], parts: list[tuple[int, int]]) -> None:
+    start, end = whole
+    left = {n for a, b in cache.subtract((start, end), parts) for n in range(a, b)}
+    assert left == {n for n in range(start, end) if not any(a <= n < b for a, b in parts)}
+
+
+def test_a_copy_that_the_cache_does_not_have_is_rescued(plan: MountPlan) -> None:
+    file = put(plan, "kept", "work", WHOLE)
+    for name in ("kept", "gone"):
+        copy = plan.strays / "alice" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text("work")
+        status = file.data.stat()
+        os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+    strays.rescue_left(plan)
+    assert [path.name for path in plan.rescued.rglob("*") if path.is_file()] == ["gone"]
+    assert not [path for path in plan.strays.rglob("*") if path.is_file()]
