@@ -169,6 +169,11 @@ class Program:
         assert self._process is not None
         return self._process
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not been stopped."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it; returns at once."""
         with self._log.open("ab") as log:
