@@ -57,7 +57,7 @@ class Figures:
     refused: tuple[Refused, ...] = ()
     rescued: int = 0
     read_only: str = ""  # why nothing can be written; nothing when it can
-    failing: bool = False  # every upload failed at least once
+    failing: bool = False  # uploads fail, and wait for another try
     quota: Quota | None = None
 
     def describe(self) -> dict[str, Any]:

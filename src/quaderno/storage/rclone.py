@@ -25,6 +25,7 @@ from quaderno.storage.mounts import MountPlan
 
 START_DEADLINE = 15  # seconds
 QUIT_DEADLINE = 5  # seconds
+_PID_DIGITS = 20
 CALL_TIMEOUT = 60  # seconds
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a socket of ours; spares loading certificates
 
@@ -142,8 +143,7 @@ def _spawn(config: Config, plan: MountPlan) -> subprocess.Popen[bytes]:
             start_new_session=True,
             pass_fds=(lock,),
         )
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(child.pid).encode(), 0)
+        os.pwrite(lock, f"{child.pid:<{_PID_DIGITS}}".encode(), 0)  # in one step: it is never empty
         return child
     finally:
         os.close(lock)  # rclone's copy keeps the lock
@@ -158,7 +158,7 @@ def _lock_holder(plan: MountPlan) -> int | None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return int(os.pread(lock, 20, 0) or b"0") or None
+        return int(os.pread(lock, _PID_DIGITS, 0) or b"0") or None
     finally:
         os.close(lock)
     return None

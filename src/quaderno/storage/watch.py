@@ -59,13 +59,12 @@ class Watch:
         await self._try_again(rclone)
         refused = self._refused()
         self._enforce(self._reason_for_read_only(refused))
-        waiting = len(self.waiting) + len(self._strays.kept)
         self.figures = Figures(
             pending=await asyncio.to_thread(self._pending),
             refused=tuple(Refused(each.file.path, self._refusals.reason(each)) for each in refused),
             rescued=self._rescued,
             read_only=self._reason_for_read_only(refused),
-            failing=waiting > 0 and all(each.failed for each in self.waiting),
+            failing=bool(self._strays.kept) or any(each.failed for each in self.waiting),
         )
 
     async def unsent(self) -> Unsent:
