@@ -201,8 +201,7 @@ def test_a_change_that_rclone_forgets_at_close_is_uploaded(node: Node) -> None:
     script = """
 import os
 file = os.open("big", os.O_RDWR)
-os.pwrite(file, b"new", 40_000_000)
-os.fsync(file)
+os.pwrite(file, b"n" * 4096, 40_960_000)
 print("written", flush=True)
 input()
 try:
@@ -222,7 +221,7 @@ except OSError:
         writer.communicate(b"\n", timeout=120)
     eventually(lambda: pending(node, "dave") == 1, 120, "it is flagged")
     node.faults.switch("pass")
-    new = old[:40_000_000] + b"new" + old[40_000_003:]
+    new = old[:40_960_000] + b"n" * 4096 + old[40_964_096:]
     eventually(lambda: content(node, "dave", "big") == new, 60, "it is in S3")
     eventually(lambda: pending(node, "dave") == 0, 30, "nothing is left")
     seen = as_user(

@@ -35,8 +35,10 @@ async def refresh_shared(rclone: Rclone, plan: MountPlan) -> None:
     """Have others' changes in the shared areas show. Raises StorageError."""
     for area in plan.areas:
         if area.read_only:
-            await rclone.call("vfs/refresh", fs=area.remote)
+            # Asks the store itself: a refresh that fails would leave the directory unknown, and
+            # the next look at it fail, which detaches what is mounted inside.
             others = await _directories(rclone, area) - {plan.username}
+            await rclone.call("vfs/refresh", fs=area.remote)
             if others:
                 named: dict[str, Any] = {
                     f"dir{number}": name for number, name in enumerate(sorted(others))

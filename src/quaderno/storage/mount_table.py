@@ -25,6 +25,7 @@ class Mount:
     path: Path
     file_system: str
     shared: bool
+    read_only: bool  # the file system itself, wherever else it is mounted
 
 
 def below(directory: Path) -> list[Mount]:
@@ -62,7 +63,8 @@ def parse_line(line: str) -> Mount:
     fields = before.split(" ")
     path = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[4])
     shared = any(field.startswith("shared:") for field in fields[6:])
-    return Mount(Path(path), after.split(" ", 1)[0], shared)
+    file_system, _source, options = after.split(" ", 2)
+    return Mount(Path(path), file_system, shared, "ro" in options.rstrip().split(","))
 
 
 def make_shared(directory: Path) -> None:

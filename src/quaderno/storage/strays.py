@@ -64,10 +64,13 @@ class Strays:
         """
         returned = []
         for stray in list(self.kept.values()):
-            self._return(stray, objects)
+            if _has_moved_on(stray):
+                stray.copy.unlink()  # another one is made when it has come to rest
+            else:
+                self._return(stray, objects)
+                returned.append(stray.file)
             del self.kept[stray.file.data]
             self._since.pop(stray.file.data, None)
-            returned.append(stray.file)
         return returned
 
     def _older(self, changed: list[CachedFile], queued: set[Path]) -> list[CachedFile]:
@@ -128,6 +131,18 @@ def _is_in_cache(plan: MountPlan, copy: Path, path: str) -> bool:
             with suppress(OSError):
                 return data.stat().st_mtime_ns == copy.stat().st_mtime_ns
     return False
+
+
+def _has_moved_on(stray: Stray) -> bool:
+    """Whether the file is still changed, but not as it was: by its owner, or by rclone, which may
+    go on fetching parts of it."""
+    description = stray.file.describe()
+    if description is not None and not description.dirty:
+        return False
+    try:
+        return stray.file.data.stat().st_mtime_ns != stray.changed
+    except FileNotFoundError:
+        return False
 
 
 def _is_current(stray: Stray, *, in_store: bool) -> bool:

@@ -209,7 +209,6 @@ class UserMounts:
             await mounting.prepare_store(self._config, self._keys, self.plan)
         await self._publish(State.MOUNTING)
         await mounting.mount(self._config, self.plan, self._rclone)
-        self._watch.mounted()
         return self._rclone
 
     async def _serve(self, rclone: Rclone) -> bool:

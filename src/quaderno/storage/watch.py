@@ -45,7 +45,6 @@ class Watch:
         self._config, self._keys, self._plan = config, keys, plan
         self._changed, self._strays = cache.Changed(plan), Strays(plan)
         self._refusals = Refusals(plan.state / "rclone.log")
-        self._read_only: bool | None = None  # unknown, as after a start of the agent
         self._scan_at = self._probe_at = self._count_at = 0.0
         self._failed: set[Path] = set()
         self._rescued = 0
@@ -58,12 +57,12 @@ class Watch:
         await self._return_strays(rclone)
         await self._try_again(rclone)
         refused = self._refused()
-        self._enforce(self._reason_for_read_only(refused))
+        reason = await asyncio.to_thread(self._enforce, refused)
         self.figures = Figures(
             pending=await asyncio.to_thread(self._pending),
             refused=tuple(Refused(each.file.path, self._refusals.reason(each)) for each in refused),
             rescued=self._rescued,
-            read_only=self._reason_for_read_only(refused),
+            read_only=reason,
             failing=bool(self._strays.kept) or any(each.failed for each in self.waiting),
         )
 
@@ -72,13 +71,9 @@ class Watch:
         self._files = await asyncio.to_thread(self._changed.files)
         return await asyncio.to_thread(Unsent.of, self._files)
 
-    def mounted(self) -> None:
-        """The mounts are new, or may be: how they are is to be found out."""
-        self._read_only = None
-
     def without_rclone(self, unsent: Unsent) -> None:
         """Figures of mounts that are not there."""
-        self._read_only, self.waiting = None, []
+        self.waiting = []
         self.figures = Figures(_as_pending(unsent), rescued=self._rescued)
 
     # --- what a look consists of
@@ -146,27 +141,29 @@ class Watch:
 
     # --- read-only
 
-    def _reason_for_read_only(self, refused: list[Upload]) -> str:
+    def _reason_for_read_only(self, refused: list[Upload], is_read_only: bool) -> str:
         """Why nothing more may be written, for the person; nothing when it may."""
         if any(not self._refusals.is_quota(upload) for upload in refused):
             return "The object store refuses your files, so your storage is read-only for now."
         disk = shutil.disk_usage(self._plan.cache)
         needed = min(self._config.agent.cache_reserve, int(disk.total * SMALL_DISK))
-        if disk.free < needed * (_EASE if self._read_only else 1):
+        if disk.free < needed * (_EASE if is_read_only else 1):
             return "The disk of this node is full, so your storage is read-only for now."
         if sum(upload.bytes for upload in self.waiting) > self._config.agent.cache_size:
             return "Too much waits to be saved, so your storage is read-only until it is."
         return ""
 
-    def _enforce(self, reason: str) -> None:
-        """The mounts themselves refuse to be written, so that a program is told at once."""
-        if bool(reason) == self._read_only:
-            return
-        for area in self._plan.writable:
-            if not mount_table.set_read_only(area.mountpoint, read_only=bool(reason)):
-                return  # a file is open for writing; the next look tries again
-        self._read_only = bool(reason)
-        LOG.warning("%s: %s", self._plan.username, reason or "may be written again")
+    def _enforce(self, refused: list[Upload]) -> str:
+        """Have the mounts themselves refuse to be written, so that a program is told at once, or
+        allow it again; the reason. Blocking."""
+        here = {area.mountpoint for area in self._plan.writable}
+        mounted = [each for each in mount_table.below(self._plan.root) if each.path in here]
+        reason = self._reason_for_read_only(refused, any(each.read_only for each in mounted))
+        wrong = [each.path for each in mounted if each.read_only is not bool(reason)]
+        # While a file is open for writing it cannot be; the next look tries again.
+        if any([mount_table.set_read_only(path, read_only=bool(reason)) for path in wrong]):
+            LOG.warning("%s: %s", self._plan.username, reason or "may be written again")
+        return reason
 
 
 def _as_pending(unsent: Unsent) -> Pending:
