@@ -25,7 +25,7 @@ class Mount:
     path: Path
     file_system: str
     shared: bool
-    read_only: bool  # the file system itself, wherever else it is mounted
+    read_only: bool = False  # the file system itself, wherever else it is mounted
 
 
 def below(directory: Path) -> list[Mount]:

@@ -161,8 +161,9 @@ class Watch:
         reason = self._reason_for_read_only(refused, any(each.read_only for each in mounted))
         wrong = [each.path for each in mounted if each.read_only is not bool(reason)]
         # While a file is open for writing it cannot be; the next look tries again.
-        if any([mount_table.set_read_only(path, read_only=bool(reason)) for path in wrong]):
-            LOG.warning("%s: %s", self._plan.username, reason or "may be written again")
+        for path in wrong:
+            if mount_table.set_read_only(path, read_only=bool(reason)):
+                LOG.warning("%s: %s", path, reason or "may be written again")
         return reason
 
 

@@ -11,6 +11,9 @@ LINES = {
     "51 50 0:41 / /d/a\\040b ro master:1 - fuse.rclone home rw": Mount(
         Path("/d/a b"), "fuse.rclone", False
     ),
+    "53 50 0:43 / /d/r rw,nosuid - fuse.rclone home ro,user_id=0": Mount(
+        Path("/d/r"), "fuse.rclone", False, True
+    ),
     "52 50 0:42 / /d/c rw - tmpfs shared:1 rw": Mount(Path("/d/c"), "tmpfs", False),
 }
 
