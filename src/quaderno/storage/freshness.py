@@ -32,18 +32,21 @@ async def refresh_directory(rclone: Rclone, file: CachedFile) -> None:
 
 
 async def refresh_shared(rclone: Rclone, plan: MountPlan) -> None:
-    """Have others' changes in the shared areas show. Raises StorageError."""
+    """Have others' changes in the shared areas show. Raises StorageError.
+
+    To forget a directory makes the one above unknown, too, until it is read; a look at it that
+    fails, while the store is away, detaches what is mounted inside. So the store is asked first,
+    and the shared area is read last.
+    """
     for area in plan.areas:
         if area.read_only:
-            # Asks the store itself: a refresh that fails would leave the directory unknown, and
-            # the next look at it fail, which detaches what is mounted inside.
             others = await _directories(rclone, area) - {plan.username}
-            await rclone.call("vfs/refresh", fs=area.remote)
             if others:
                 named: dict[str, Any] = {
                     f"dir{number}": name for number, name in enumerate(sorted(others))
                 }
                 await rclone.call("vfs/forget", fs=area.remote, **named)
+            await rclone.call("vfs/refresh", fs=area.remote)
 
 
 async def _directories(rclone: Rclone, area: Area) -> set[str]:

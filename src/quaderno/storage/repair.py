@@ -16,7 +16,7 @@ from quaderno.storage.objects import Object, Objects
 
 LOG = logging.getLogger("quaderno.agent")
 _MD5_LENGTH = 32  # hexadecimal digits
-_SAME_TIME = 2.0  # seconds; what clocks and file systems may differ by
+_SAME_TIME = 1.0  # seconds; objects' times have no fractions
 
 
 @dataclass(frozen=True)
