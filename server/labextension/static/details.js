@@ -31,10 +31,16 @@ function paragraphs({ label, message, storage, login }, home) {
     element('h2', { id: 'quaderno-details-title', textContent: label }),
     paragraph(message),
     ...(storage ? aboutStorage(storage) : []),
-    login.message && login.message !== message ? paragraph(login.message) : '',
-    login.ok ? '' : paragraph('Open the hub, log in, and come back: this page goes on.'),
-    home ? linkTo(home, login.ok ? 'Open the hub' : 'Log in again') : ''
+    ...(login.ok ? [] : aboutLogin(login, message)),
+    home ? linkTo(home, login.ok ? 'Hub Control Panel' : 'Log in again') : ''
   ].filter(Boolean);
+}
+
+function aboutLogin(login, message) {
+  return [
+    login.message === message ? '' : paragraph(login.message),
+    paragraph('The link opens another tab. Log in there and come back: this page goes on.')
+  ];
 }
 
 function aboutStorage({ user, pending, refused, rescued, read_only: readOnly, quota }) {
