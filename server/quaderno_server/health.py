@@ -18,6 +18,8 @@ LEVELS = ("ok", "busy", "warning", "error")
 AWAY = "The hub cannot be reached; your work goes on"
 LOG_IN = "Your login has ended: log in again, so that your files go on being saved"
 
+NEARLY_FULL = 0.8  # of the quota
+
 _NOT_MOUNTED = {
     "PREPARE": "Connecting storage",
     "WAIT_KEYS": "Storage away",
@@ -84,15 +86,22 @@ def _label(storage: Json | None, logged_in: bool) -> str:
     refused = len(storage.get("refused") or ())
     if refused:
         return f"{_files(refused)} refused"
+    level = _level(storage)
     pending = int((storage.get("pending") or {}).get("files") or 0)
     if pending:
-        verb = "Saving" if _level(storage) in ("ok", "busy") else "Waiting to save"
+        verb = "Saving" if level in ("ok", "busy") else "Waiting to save"
         return f"{verb} {_files(pending)}"
-    if storage.get("state") in _NOT_MOUNTED:
+    if level != "ok" and storage.get("state") in _NOT_MOUNTED:
         return _NOT_MOUNTED[storage["state"]]
     if storage.get("read_only"):
         return "Read-only"
-    return {"ok": "Saved", "busy": "Saving"}.get(_level(storage), "See storage")
+    if level == "warning" and _nearly_full(storage.get("quota")):
+        return "Storage nearly full"
+    return {"ok": "Saved", "busy": "Saving"}.get(level, "See storage")
+
+
+def _nearly_full(quota: Json | None) -> bool:
+    return quota is not None and bool(quota["used"] >= NEARLY_FULL * quota["limit"])
 
 
 def _files(count: int) -> str:

@@ -62,6 +62,9 @@ REFUSED = [{"path": "cloud_storage/anna/a.csv", "reason": "The store is full."}]
         ({"level": "error", "state": "UNMOUNTED"}, "No storage"),
         ({"level": "busy", "state": "DRAINING", "pending": pending(5)}, "Saving 5 files"),
         ({"level": "warning", "read_only": True}, "Read-only"),
+        ({"level": "ok", "state": "UNMOUNTED"}, "Saved"),
+        ({"level": "warning", "quota": {"limit": 10, "used": 9}}, "Storage nearly full"),
+        ({"level": "warning", "quota": {"limit": 10, "used": 1}}, "See storage"),
         ({"level": "warning", "rescued": 2}, "See storage"),
     ],
 )
