@@ -22,7 +22,13 @@ _HUB = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class CredentialsError(Exception):
-    """The hub gave nothing; the text is one line for the person at the keyboard."""
+    """The hub gave nothing; the text is one line for the person at the keyboard.
+
+    `status` is the hub's HTTP status and `words` the sentence it said; 0 and empty without any.
+    """
+
+    status: int = 0
+    words: str = ""
 
 
 class HubUnavailableError(CredentialsError):
@@ -54,15 +60,21 @@ def fetch(environment: Mapping[str, str]) -> dict[str, object]:
         raise _nonsense() from error
 
 
-def ask(environment: Mapping[str, str], path: str, what: str, timeout: float = TIMEOUT) -> Any:
+def ask(
+    environment: Mapping[str, str],
+    path: str,
+    what: str,
+    timeout: float = TIMEOUT,
+    method: str = "GET",
+) -> Any:
     """The hub's JSON answer at `path` below this server's user; `what` is asked for, in words.
 
     Raises CredentialsError, HubUnavailableError when it is worth trying again.
     """
-    request = _request(environment, path)
+    request = _request(environment, path, method)
     try:
         with _HUB.open(request, timeout=timeout) as response:
-            return json.load(response)
+            return json.loads(response.read() or b"null")
     except urllib.error.HTTPError as error:
         raise _refusal(error, what) from error
     except (OSError, http.client.HTTPException) as error:
@@ -74,7 +86,7 @@ def ask(environment: Mapping[str, str], path: str, what: str, timeout: float = T
         raise _nonsense() from error
 
 
-def _request(environment: Mapping[str, str], path: str) -> urllib.request.Request:
+def _request(environment: Mapping[str, str], path: str, method: str) -> urllib.request.Request:
     try:
         api, user, token = (
             environment[f"JUPYTERHUB_{name}"] for name in ("API_URL", "USER", "API_TOKEN")
@@ -83,7 +95,7 @@ def _request(environment: Mapping[str, str], path: str) -> urllib.request.Reques
         raise CredentialsError(f"{error.args[0]} is not set; run this in a server") from error
     url = f"{api}/quaderno/users/{urllib.parse.quote(user, safe='')}/{path}"
     headers = {"Authorization": f"token {token}"}
-    return urllib.request.Request(url, headers=headers)  # noqa: S310 (the hub)
+    return urllib.request.Request(url, headers=headers, method=method)  # noqa: S310 (the hub)
 
 
 def _refusal(error: urllib.error.HTTPError, what: str) -> CredentialsError:
@@ -92,9 +104,11 @@ def _refusal(error: urllib.error.HTTPError, what: str) -> CredentialsError:
     try:
         words = " ".join(json.load(error)["message"].split())
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        words = advice
+        words = ""
     kind = HubUnavailableError if error.code >= 500 else CredentialsError
-    return kind(f"the hub gives no {what} (HTTP {error.code}): {words}")
+    refusal = kind(f"the hub gives no {what} (HTTP {error.code}): {words or advice}")
+    refusal.status, refusal.words = error.code, words
+    return refusal
 
 
 def _nonsense() -> CredentialsError:

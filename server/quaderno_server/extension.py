@@ -1,4 +1,4 @@
-"""Jupyter server extension: starts the agent for oidc-agent's clients with the server."""
+"""Jupyter server extension: what JupyterLab and oidc-agent's clients ask of this server."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,22 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
-    """Begin once the server serves, so that nobody waits for this."""
+    """Routes at once; what takes time begins once the server serves: nobody waits for it."""
+    if "JUPYTERHUB_API_TOKEN" not in os.environ:
+        return
+    _route(server)
     path = os.environ.get("OIDC_SOCK")
-    if path and "JUPYTERHUB_API_TOKEN" in os.environ:
+    if path:
         server.io_loop.add_callback(_listen, server, Path(path))
+
+
+def _route(server: Any) -> None:
+    from quaderno_server.handlers import handlers
+    from quaderno_server.watch import Watch
+
+    application = server.web_app
+    watch = Watch(os.environ, server.log)
+    application.add_handlers(".*$", handlers(application.settings["base_url"], watch))
 
 
 async def _listen(server: Any, path: Path) -> None:

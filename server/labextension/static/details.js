@@ -1,0 +1,110 @@
+/** The popup: what the item in the status bar has no room for. Names and reasons are text. */
+
+const UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB'];
+const MANY = 20; // refused files that are named; the rest are counted
+
+/** A dialog that opens with `open` and says what `show` was last given; `home` is the hub's. */
+export function details(home) {
+  const dialog = element('dialog', { id: 'quaderno-details' });
+  dialog.setAttribute('aria-labelledby', 'quaderno-details-title');
+  const content = element('div');
+  const close = element('button', { type: 'button', textContent: 'Close' });
+  close.className = 'jp-Dialog-button jp-mod-accept jp-mod-styled';
+  close.onclick = () => dialog.close();
+  const footer = element('footer');
+  footer.append(close);
+  dialog.append(content, footer);
+  // A click beside the dialog is one on its backdrop, which belongs to it.
+  dialog.onclick = ({ target }) => target === dialog && dialog.close();
+  document.body.append(dialog);
+  return {
+    open: () => dialog.showModal(),
+    show: health => {
+      dialog.dataset.level = health.level;
+      content.replaceChildren(...paragraphs(health, home));
+    }
+  };
+}
+
+function paragraphs({ label, message, storage, login }, home) {
+  return [
+    element('h2', { id: 'quaderno-details-title', textContent: label }),
+    paragraph(message),
+    ...(storage ? aboutStorage(storage) : []),
+    ...(login.ok ? [] : aboutLogin(login, message)),
+    home ? linkTo(home, login.ok ? 'Hub Control Panel' : 'Log in again') : ''
+  ].filter(Boolean);
+}
+
+function aboutLogin(login, message) {
+  return [
+    login.message === message ? '' : paragraph(login.message),
+    paragraph('The link opens another tab. Log in there and come back: this page goes on.')
+  ];
+}
+
+function aboutStorage({ user, pending, refused, rescued, read_only: readOnly, quota }) {
+  return [
+    pending?.files ? paragraph(waiting(pending)) : '',
+    readOnly ? paragraph('Your storage can be read, but not written to now.') : '',
+    ...(refused?.length ? refusals(refused) : []),
+    rescued ? rescuedFiles(rescued, user) : '',
+    quota ? paragraph(`You use ${size(quota.used)} of ${size(quota.limit)}.`) : ''
+  ];
+}
+
+function waiting({ files, bytes, oldest }) {
+  const since = oldest >= 1 ? `, the first for ${duration(oldest)}` : '';
+  const what = `${count(files, 'file')} (${size(bytes)})`;
+  return `${what} not in the object store yet${since}. You can go on working.`;
+}
+
+function refusals(refused) {
+  const list = element('ul');
+  for (const { path, reason } of refused.slice(0, MANY)) {
+    const item = element('li');
+    item.append(element('code', { textContent: path }), `: ${reason}`);
+    list.append(item);
+  }
+  if (refused.length > MANY) {
+    list.append(element('li', { textContent: `and ${refused.length - MANY} more` }));
+  }
+  const advice = 'They are kept on this machine. Remove the cause, then save them again.';
+  return [paragraph('The object store refused:'), list, paragraph(advice)];
+}
+
+function rescuedFiles(rescued, user) {
+  const said = paragraph(`${count(rescued, 'file')} kept aside, for you to look at, in `);
+  const path = `cloud_storage/${user}/.quaderno/rescued/`;
+  said.append(element('code', { textContent: path }), '.');
+  return said;
+}
+
+function linkTo(href, textContent) {
+  const said = element('p');
+  said.append(element('a', { href, textContent, target: '_blank', rel: 'noopener' }));
+  return said;
+}
+
+function count(number, thing) {
+  return `${number} ${thing}${number === 1 ? '' : 's'}`;
+}
+
+function size(bytes) {
+  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), UNITS.length - 1);
+  const value = bytes / 1000 ** power;
+  return `${power && value < 10 ? value.toFixed(1) : Math.round(value)} ${UNITS[power]}`;
+}
+
+function duration(seconds) {
+  const minutes = Math.round(seconds / 60);
+  return minutes < 1 ? count(Math.round(seconds), 'second') : count(minutes, 'minute');
+}
+
+function paragraph(textContent) {
+  return element('p', { textContent });
+}
+
+function element(name, properties) {
+  return Object.assign(document.createElement(name), properties);
+}

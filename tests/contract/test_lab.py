@@ -1,0 +1,251 @@
+"""Quaderno's part of JupyterLab, in a real browser, with a hub that tests can break."""
+
+import json
+import re
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from quaderno import config as configuration
+from quaderno.images import build
+from tests.contract.storage_fixtures import eventually
+
+USER = {"name": "anna", "kind": "user", "admin": False, "groups": [], "scopes": ["access:servers"]}
+READY: dict[str, Any] = {
+    "user": "anna",
+    "node": "here",
+    "servers": [""],
+    "state": "READY",
+    "reason": "",
+    "level": "ok",
+    "message": "Everything is saved.",
+    "pending": {"files": 0, "bytes": 0, "oldest": None},
+    "refused": [],
+    "rescued": 0,
+    "read_only": False,
+    "quota": None,
+}
+SOON = 15_000  # milliseconds; the page looks every five seconds while it has reason to
+
+
+class Hub(ThreadingHTTPServer):
+    """The hub's API as far as Anna's server asks it; `refresh` puts a file into `files`."""
+
+    daemon_threads = True
+
+    def __init__(self, address: str, files: Path) -> None:
+        super().__init__((address, 0), _Handler)
+        self.url = f"http://{address}:{self.server_port}/hub/api"
+        self.files = files
+        self.storage: tuple[int, Any] = (200, READY)
+        self.token: tuple[int, Any] = (200, {"access_token": "t", "expires_at": 1_900_000_000})
+
+    def answer(self, method: str, path: str) -> tuple[int, Any]:
+        if path.endswith("/user"):
+            return 200, USER
+        if path.endswith("/anna/access-token"):
+            return self.token
+        if path.endswith("/anna/storage"):
+            return self.storage
+        if (method, path[-8:]) == ("POST", "/refresh"):
+            (self.files / "through-s3.txt").write_text("from elsewhere")
+            return 200, {}
+        return 200, {"version": "6.1"}
+
+    def says(self, **changes: Any) -> None:
+        self.storage = (200, {**READY, **changes})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Hub
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        status, answer = self.server.answer(self.command, self.path)
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def network(stack: ExitStack) -> Any:
+    engine = docker.from_env()
+    stack.callback(engine.close)
+    network = engine.networks.create(f"quaderno-test-{secrets.token_hex(4)}", driver="bridge")
+    stack.callback(network.remove)
+    network.reload()
+    return network
+
+
+@pytest.fixture(scope="module")
+def module_hub(stack: ExitStack, network: Any, tmp_path_factory: pytest.TempPathFactory) -> Hub:
+    files = tmp_path_factory.mktemp("files")
+    files.chmod(0o755)
+    hub = stack.enter_context(Hub(network.attrs["IPAM"]["Config"][0]["Gateway"], files))
+    thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    stack.callback(thread.join)
+    stack.callback(hub.shutdown)
+    return hub
+
+
+@pytest.fixture
+def hub(module_hub: Hub) -> Hub:
+    """A hub that is content."""
+    module_hub.says()
+    return module_hub
+
+
+@pytest.fixture(scope="module")
+def lab(
+    stack: ExitStack, network: Any, module_hub: Hub, tmp_path_factory: pytest.TempPathFactory
+) -> httpx.Client:
+    """A client of Anna's JupyterLab."""
+    config = configuration.generate(tmp_path_factory.mktemp("image"))
+    build.build_base(config, print)
+    environment = {
+        "JUPYTERHUB_API_TOKEN": "the server's",
+        "JUPYTERHUB_API_URL": module_hub.url,
+        "JUPYTERHUB_BASE_URL": "/",
+        "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-anna",
+        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers"]',
+        "JUPYTERHUB_OAUTH_CALLBACK_URL": "/user/anna/oauth_callback",
+        "JUPYTERHUB_SERVICE_PREFIX": "/user/anna/",
+        "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8888/user/anna/",
+        "JUPYTERHUB_USER": "anna",
+    }
+    container = network.client.containers.run(
+        build.base_reference(config),
+        detach=True,
+        environment=environment,
+        network=network.name,
+        user="1000:100",
+        cap_drop=["ALL"],
+        volumes={str(module_hub.files): {"bind": "/workarea/cloud_storage/anna", "mode": "ro"}},
+    )
+    stack.callback(container.remove, force=True, v=True)
+    container.reload()
+    address = container.attrs["NetworkSettings"]["Networks"][network.name]["IPAddress"]
+    url = f"http://{address}:8888/user/anna/"
+    headers = {"Authorization": "token anna's"}
+    client = stack.enter_context(httpx.Client(base_url=url, headers=headers))
+    eventually(lambda: _answers(client), 30, "JupyterLab answers")
+    return client
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("api").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def browser_page(stack: ExitStack, lab: httpx.Client) -> Page:
+    playwright = stack.enter_context(sync_playwright())
+    browser = playwright.chromium.launch(
+        executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-quic"]
+    )
+    stack.callback(browser.close)
+    headers = {"Authorization": lab.headers["Authorization"]}
+    return browser.new_page(viewport={"width": 1280, "height": 800}, extra_http_headers=headers)
+
+
+@pytest.fixture
+def page(browser_page: Page, hub: Hub, lab: httpx.Client) -> Page:
+    """JupyterLab, just opened in Anna's directory, with nothing to complain of."""
+    browser_page.goto(f"{lab.base_url}lab?reset")
+    browser_page.wait_for_url(re.compile(r"/lab/?$"))
+    expect(_item(browser_page)).to_have_text("Saved", timeout=60_000)
+    return browser_page
+
+
+def _item(page: Page) -> Locator:
+    return page.locator("#quaderno-storage")
+
+
+def test_the_servers_own_routes_are_for_its_user(lab: httpx.Client, hub: Hub) -> None:
+    told = lab.get("quaderno/health")
+    assert (told.status_code, told.json()["label"]) == (200, "Saved")
+    assert told.headers["Cache-Control"] == "no-store"
+    assert lab.post("quaderno/refresh").json() == {"refreshed": True, "message": ""}
+    nobody = {"Authorization": ""}
+    assert lab.get("quaderno/health", headers=nobody).status_code == 403
+    assert lab.post("quaderno/refresh", headers=nobody).status_code == 403
+
+
+def test_the_item_follows_what_the_hub_says(page: Page, hub: Hub) -> None:
+    expect(_item(page)).to_have_attribute("data-level", "ok")
+    expect(_item(page)).to_have_attribute("title", "Everything is saved.")
+    hub.says(
+        level="warning",
+        message="The object store is away.",
+        pending={"files": 3, "bytes": 3_000_000, "oldest": 130.0},
+    )
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(_item(page)).to_have_text("Waiting to save 3 files", timeout=SOON)
+    expect(page.locator(".quaderno-news")).to_contain_text("The object store is away.")
+    hub.says()
+    expect(_item(page)).to_have_text("Saved", timeout=SOON)
+
+
+def test_the_popup_tells_what_was_refused_and_what_to_do(page: Page, hub: Hub) -> None:
+    hub.says(
+        level="error",
+        message="The object store refused a file.",
+        refused=[{"path": "cloud_storage/anna/<b>big</b>.csv", "reason": "It is full."}],
+        rescued=2,
+    )
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(_item(page)).to_have_text("1 file refused", timeout=SOON)
+    _item(page).click()
+    popup = page.get_by_role("dialog", name="1 file refused")
+    expect(popup).to_contain_text("cloud_storage/anna/<b>big</b>.csv: It is full.")
+    expect(popup).to_contain_text("cloud_storage/anna/.quaderno/rescued/")
+    hub_link = popup.get_by_role("link", name="Hub Control Panel")
+    expect(hub_link).to_have_attribute("href", "/hub/home")
+    page.keyboard.press("Escape")
+    expect(popup).to_be_hidden()
+    expect(_item(page)).to_be_focused()
+
+
+def test_a_hub_that_fails_is_a_warning_and_work_goes_on(page: Page, hub: Hub) -> None:
+    hub.storage = (502, None)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(_item(page)).to_have_text("Storage unknown", timeout=SOON)
+    expect(_item(page)).to_have_attribute("title", "The hub cannot be reached; your work goes on")
+    hub.says()
+    expect(_item(page)).to_have_text("Saved", timeout=SOON)
+
+
+def test_refresh_shows_what_was_changed_elsewhere(page: Page, hub: Hub) -> None:
+    (hub.files / "through-s3.txt").unlink(missing_ok=True)
+    listing = page.locator(".jp-DirListing-content")
+    for name in ("cloud_storage", "anna"):
+        listing.get_by_text(name, exact=True).dblclick()
+    expect(listing.get_by_text("anna", exact=True)).to_be_hidden()
+    expect(listing.get_by_text("through-s3.txt")).to_be_hidden()
+    page.locator(".jp-FileBrowser-toolbar [data-jp-item-name=refresh]").click()
+    expect(listing.get_by_text("through-s3.txt")).to_be_visible()

@@ -1,0 +1,71 @@
+"""What JupyterLab says of a person's storage, while their files come, go and have to wait."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from quaderno import supervisor
+from tests.service import http_person, people
+from tests.service.running import Hub, Service, wait_for
+from tests.service.s3 import object_store
+
+Screenshot = Callable[..., None]
+SOON = 30_000  # milliseconds; the page looks every five seconds while it has reason to
+
+
+@pytest.fixture
+def page(service: Service, hub: Hub, person: Callable[[], BrowserContext]) -> Iterator[Page]:
+    """Ada's JupyterLab, open on her bucket, with everything saved."""
+    http_person.log_in(service, "ada")
+    if not hub.running("ada"):
+        hub.start("ada")
+    page = person().new_page()
+    people.log_in(page, service, "ada")
+    page.get_by_role("button", name="Authorize").or_(page.locator(".jp-LabShell")).wait_for()
+    if page.get_by_role("button", name="Authorize").is_visible():
+        people.authorize(page)
+    page.goto(f"{service.config.public_url}/user/ada/lab")
+    expect(_item(page)).to_have_text("Saved", timeout=60_000)
+    for name in ("cloud_storage", "ada"):
+        _listing(page).get_by_text(name, exact=True).dblclick()
+        page.wait_for_url(f"**/{name}**")
+    yield page
+    if hub.running("ada"):
+        hub.stop("ada")
+
+
+def _item(page: Page) -> Locator:
+    return page.locator("#quaderno-storage")
+
+
+def _listing(page: Page) -> Locator:
+    return page.locator(".jp-DirListing-content")
+
+
+def test_refresh_shows_at_once_what_came_through_s3(service: Service, page: Page) -> None:
+    store = object_store(service, "ada")
+    store.client.put_object(Bucket="ada", Key="through-s3.txt", Body=b"from elsewhere")
+    expect(_listing(page).get_by_text("through-s3.txt")).to_be_hidden()
+    page.locator(".jp-FileBrowser-toolbar [data-jp-item-name=refresh]").click()
+    expect(_listing(page).get_by_text("through-s3.txt")).to_be_visible()
+
+
+def test_it_tells_of_files_that_wait_for_the_store(
+    service: Service, page: Page, screenshot: Screenshot
+) -> None:
+    supervisor.stop_component(service.config, "store")
+    try:
+        service.inside("ada", "open('/workarea/cloud_storage/ada/waits.txt', 'w').write('kept')")
+        expect(_item(page)).to_contain_text("1 file", timeout=2 * SOON)
+        _item(page).click()
+        popup = page.get_by_role("dialog")
+        expect(popup).to_contain_text("not in the object store yet")
+        expect(popup.get_by_role("link", name="Hub Control Panel")).to_be_visible()
+        screenshot(page, "lab-storage", phone=False)
+        page.keyboard.press("Escape")
+    finally:
+        supervisor.restart_component(service.config, "store")
+    wait_for(service.all_running, 60, "the store")
+    expect(_item(page)).to_have_text("Saved", timeout=2 * SOON)
+    assert object_store(service, "ada").read("ada", "waits.txt") == b"kept"
