@@ -188,18 +188,22 @@ def _down(config: Config) -> None:
 
 @app.command()
 def status(directory: Dir = None, as_json: Json = False) -> None:
-    """Show the components; exit 1 when one is down."""
+    """Show the components, and whose files are not all in the object store; exit 1 when a
+    component is down."""
     from quaderno import stack
 
-    found = stack.status(_load(directory))
+    config = _load(directory)
+    found, storage = stack.status(config), stack.storage(config)
     if as_json:
-        listed = {"components": [dataclasses.asdict(component) for component in found]}
+        listed: dict[str, Any] = {"components": [dataclasses.asdict(each) for each in found]}
+        listed["storage"] = storage
         sys.stdout.write(json.dumps(listed, indent=2) + "\n")
     else:
         terminal.table(
             [field.name for field in dataclasses.fields(stack.Status)],
             [[str(v or "-") for v in dataclasses.astuple(component)] for component in found],
         )
+        terminal.storage(storage)
     if any(component.state != "running" for component in found):
         raise typer.Exit(1)
 

@@ -354,6 +354,13 @@ def status(config: Config) -> list[Status]:
         return list(pool.map(lambda c: _status(config, c, processes.get(c.name)), wanted))
 
 
+def storage(config: Config) -> list[dict[str, Any]] | None:
+    """Everybody's storage that is mounted or ought to be, as the agent describes it; None when
+    it does not answer."""
+    answer = _ask_agent(config, "GET", "/users", 0)
+    return None if answer is None else list(answer["users"])
+
+
 def _status(config: Config, component: Component, found: supervisor.ProcessInfo | None) -> Status:
     return Status(
         name=component.name,

@@ -34,6 +34,36 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
     Console(highlight=False, width=max(out.width, _TABLE_WIDTH)).print(grid)
 
 
+def storage(users: list[dict[str, Any]] | None) -> None:
+    """How people's storage is, where the agent says it."""
+    if users is None:
+        out.print("\nstorage: the agent does not answer")
+    elif users:
+        out.print()
+        columns = [
+            "storage of",
+            "state",
+            "files to upload",
+            "bytes",
+            "refused",
+            "what they are told",
+        ]
+        table(
+            columns,
+            [
+                [
+                    user["user"],
+                    user["state"],
+                    str(user["pending"]["files"]),
+                    str(user["pending"]["bytes"]),
+                    str(len(user["refused"])),
+                    user["message"],
+                ]
+                for user in users
+            ],
+        )
+
+
 def cell(value: object) -> str:
     """A value of JSON as people read it."""
     if isinstance(value, bool):

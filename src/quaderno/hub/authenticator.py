@@ -24,6 +24,7 @@ from quaderno.config import Config
 from quaderno.errors import LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
+from quaderno.hub.storage import RefreshHandler, StorageHandler
 
 # Seconds of life a token must have left to be used; with less it is renewed first.
 RENEW_AHEAD = 300
@@ -80,6 +81,8 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             (r"/quaderno/static/(.*)", CacheControlStaticFilesHandler, {"path": str(STATIC)}),
             (r"/api/quaderno/users/([^/]+)/s3-keys", S3KeysHandler),
             (r"/api/quaderno/users/([^/]+)/access-token", AccessTokenHandler),
+            (r"/api/quaderno/users/([^/]+)/storage", StorageHandler),
+            (r"/api/quaderno/users/([^/]+)/storage/refresh", RefreshHandler),
         ]
 
     async def discover(self) -> None:

@@ -1,0 +1,61 @@
+// Says on the hub's home page how a person's files are, and keeps it up to date.
+"use strict";
+
+const storage = document.getElementById("storage");
+const every = 5000; // milliseconds
+
+function set(name, text) {
+  const element = storage.querySelector(`[data-is="${name}"]`);
+  element.textContent = text;
+  element.hidden = !text;
+}
+
+function size(bytes) {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (bytes >= 1000 && unit < units.length - 1) {
+    bytes /= 1000;
+    unit += 1;
+  }
+  return `${unit && bytes < 10 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
+}
+
+function show({ level, message, pending, refused, rescued, user }) {
+  storage.dataset.level = level;
+  set("message", message);
+  const files = pending.files === 1 ? "1 file" : `${pending.files} files`;
+  set("pending", pending.files ? `Not in the object store yet: ${files}, ${size(pending.bytes)}` : "");
+  const list = storage.querySelector('[data-is="refused"]');
+  list.replaceChildren(
+    ...refused.map((file) => {
+      const item = document.createElement("li");
+      item.textContent = `cloud_storage/${file.path}: ${file.reason}`;
+      return item;
+    }),
+  );
+  list.hidden = !refused.length;
+  set("rescued", rescued ? `Kept for you in cloud_storage/${user}/.quaderno/rescued: ${rescued}` : "");
+}
+
+async function ask() {
+  if (!document.hidden) {
+    try {
+      const answer = await fetch(storage.dataset.url, {
+        headers: { "X-XSRFToken": storage.dataset.xsrf },
+      });
+      const body = await answer.json();
+      if (answer.ok) {
+        show(body);
+      } else {
+        storage.dataset.level = "warning";
+        set("message", body.message || "How your files are is not known now.");
+      }
+    } catch {
+      storage.dataset.level = "warning";
+      set("message", "The service does not answer. Nothing is lost; look again in a moment.");
+    }
+  }
+  setTimeout(ask, every);
+}
+
+ask();

@@ -1,0 +1,77 @@
+"""What people and operators are told of files that are not in the object store yet."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import BrowserContext, expect
+
+from quaderno import supervisor
+from tests.service import http_person, people
+from tests.service.running import Hub, Service, wait_for
+
+Screenshot = Callable[..., None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def adas_server(service: Service, hub: Hub) -> Iterator[None]:
+    http_person.log_in(service, "ada")
+    if not hub.running("ada"):
+        hub.start("ada")
+    yield
+    if hub.running("ada"):
+        hub.stop("ada")
+
+
+def test_files_that_wait_are_told_until_they_are_saved(
+    service: Service, person: Callable[[], BrowserContext], screenshot: Screenshot
+) -> None:
+    page = person().new_page()
+    people.log_in(page, service, "ada")
+    people.authorize(page)
+    page.goto(f"{service.config.public_url}/hub/home")
+    card = page.locator("#storage")
+    expect(card).to_contain_text("Everything is saved.", timeout=20_000)
+    supervisor.stop_component(service.config, "store")
+    try:
+        service.inside("ada", "open('/workarea/cloud_storage/ada/told.txt', 'w').write('kept')")
+        expect(card).to_contain_text("1 file waits to be saved", timeout=40_000)
+        expect(card).to_contain_text("Not in the object store yet: 1 file, 4 bytes")
+        screenshot(page, "storage-card")
+        status = json.loads(service.quaderno("status", "--json", check=False).stdout)
+        (mine,) = [user for user in status["storage"] if user["user"] == "ada"]
+        assert (mine["state"], mine["pending"]["files"]) == ("READY", 1)
+        told = service.quaderno("status", check=False).stdout
+        assert "1 file waits to be saved" in told
+    finally:
+        supervisor.restart_component(service.config, "store")
+    wait_for(service.all_running, 60, "the store")
+    expect(card).to_contain_text("Everything is saved.", timeout=60_000)
+
+
+def test_nobody_else_is_told(service: Service) -> None:
+    http_person.log_in(service, "bob")
+    url = f"{service.config.public_url}/hub/api/quaderno/users/ada/storage"
+    code = (
+        "import json, os, urllib.request as u, urllib.error\n"
+        "def ask(name, method='GET', path=''):\n"
+        "    url = f\"{os.environ['JUPYTERHUB_API_URL']}/quaderno/users/{name}/storage{path}\"\n"
+        "    head = {'Authorization': 'token ' + os.environ['JUPYTERHUB_API_TOKEN']}\n"
+        "    try:\n"
+        "        return json.load(u.urlopen(u.Request(url, headers=head, method=method)))\n"
+        "    except urllib.error.HTTPError as error:\n"
+        "        return error.code\n"
+        "print(json.dumps([ask('ada'), ask('ada', 'POST', '/refresh'), ask('bob')]))"
+    )
+    container = service.container("ada")
+    environment = json.loads(
+        service.inside("ada", "import json, os; print(json.dumps(dict(os.environ)))")[1]
+    )
+    assert container.status == "running"
+    assert environment["JUPYTERHUB_API_TOKEN"]
+    mine, refreshed, of_bob = json.loads(service.inside("ada", code)[1])
+    assert mine["user"] == refreshed["user"] == "ada"
+    assert not {"cloud_storage", "local"} & set(mine), "no path of this machine"
+    assert of_bob == 403
+    assert httpx.get(url).status_code == 403
