@@ -14,25 +14,27 @@ Screenshot = Callable[..., None]
 SOON = 30_000  # milliseconds; the page looks every five seconds while it has reason to
 
 
-@pytest.fixture
-def page(service: Service, hub: Hub, person: Callable[[], BrowserContext]) -> Iterator[Page]:
-    """Ada's JupyterLab, open on her bucket, with everything saved."""
+@pytest.fixture(scope="module", autouse=True)
+def adas_server(service: Service, hub: Hub) -> Iterator[None]:
     http_person.log_in(service, "ada")
     if not hub.running("ada"):
         hub.start("ada")
+    yield
+    hub.stop("ada")
+
+
+@pytest.fixture
+def page(service: Service, person: Callable[[], BrowserContext]) -> Page:
+    """Ada's JupyterLab, open on her bucket, with everything saved."""
     page = person().new_page()
     people.log_in(page, service, "ada")
-    page.get_by_role("button", name="Authorize").or_(page.locator(".jp-LabShell")).wait_for()
-    if page.get_by_role("button", name="Authorize").is_visible():
-        people.authorize(page)
-    page.goto(f"{service.config.public_url}/user/ada/lab")
+    people.authorize(page)
+    page.wait_for_url(f"{service.config.public_url}/user/ada/lab**")
     expect(_item(page)).to_have_text("Saved", timeout=60_000)
     for name in ("cloud_storage", "ada"):
         _listing(page).get_by_text(name, exact=True).dblclick()
-        page.wait_for_url(f"**/{name}**")
-    yield page
-    if hub.running("ada"):
-        hub.stop("ada")
+        expect(page.locator(".jp-BreadCrumbs")).to_contain_text(name)
+    return page
 
 
 def _item(page: Page) -> Locator:

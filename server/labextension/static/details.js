@@ -56,7 +56,7 @@ function aboutStorage({ user, pending, refused, rescued, read_only: readOnly, qu
 function waiting({ files, bytes, oldest }) {
   const since = oldest >= 1 ? `, the first for ${duration(oldest)}` : '';
   const what = `${count(files, 'file')} (${size(bytes)})`;
-  return `${what} not in the object store yet${since}. You can go on working.`;
+  return `${what} ${files === 1 ? 'is' : 'are'} not in the object store yet${since}. You can go on working.`;
 }
 
 function refusals(refused) {
