@@ -33,6 +33,7 @@ def test_files_that_wait_are_told_until_they_are_saved(
     page.goto(f"{service.config.public_url}/hub/home")
     card = page.locator("#storage")
     expect(card).to_contain_text("Everything is saved.", timeout=20_000)
+    service.inside("ada", "import os; os.listdir('/workarea/cloud_storage/ada')")
     supervisor.stop_component(service.config, "store")
     try:
         service.inside("ada", "open('/workarea/cloud_storage/ada/told.txt', 'w').write('kept')")

@@ -20,6 +20,7 @@ async def refresh_all(rclone: Rclone, plan: MountPlan) -> None:
     for area in plan.areas:
         if not area.read_only:
             await rclone.call("vfs/forget", fs=area.remote)
+    await refresh_own(rclone, plan)
     await refresh_shared(rclone, plan)
 
 
@@ -47,6 +48,13 @@ async def refresh_shared(rclone: Rclone, plan: MountPlan) -> None:
                 }
                 await rclone.call("vfs/forget", fs=area.remote, **named)
             await rclone.call("vfs/refresh", fs=area.remote)
+
+
+async def refresh_own(rclone: Rclone, plan: MountPlan) -> None:
+    """Have the top of each writable area known, so that files can be made there while the store
+    is away. Raises StorageError."""
+    for area in plan.writable:
+        await rclone.call("vfs/refresh", fs=area.remote)
 
 
 async def _directories(rclone: Rclone, area: Area) -> set[str]:

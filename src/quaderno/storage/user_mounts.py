@@ -28,6 +28,7 @@ from quaderno.storage.watch import LOOK_EVERY, Watch
 
 LOG = logging.getLogger("quaderno.agent")
 REFRESH_SHARED = 15.0  # seconds until others' changes in scratch show
+REFRESH_OWN = 120.0  # seconds; less than rclone keeps a listing (`mounts.py`)
 DRAIN_POLL = 0.3  # seconds
 DRAIN_CONFIRM = 1.5  # seconds between the two looks that must both find nothing to upload
 STALLED_AFTER = 30.0  # seconds of waiting for the keys or the store without any change
@@ -43,7 +44,7 @@ class UserMounts:
         self._watch = Watch(config, keys, plan)
         self._suspended = False
         self._waits_since: float | None = None
-        self._refresh_at = 0.0
+        self._refresh_at = self._refresh_own_at = 0.0
         self._rclone: Rclone | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -209,6 +210,7 @@ class UserMounts:
             await mounting.prepare_store(self._config, self._keys, self.plan)
         await self._publish(State.MOUNTING)
         await mounting.mount(self._config, self.plan, self._rclone)
+        self._refresh_at = self._refresh_own_at = 0.0
         return self._rclone
 
     async def _serve(self, rclone: Rclone) -> bool:
@@ -231,6 +233,9 @@ class UserMounts:
             if time.monotonic() >= self._refresh_at:
                 self._refresh_at = time.monotonic() + REFRESH_SHARED
                 await freshness.refresh_shared(rclone, self.plan)
+                if time.monotonic() >= self._refresh_own_at:
+                    await freshness.refresh_own(rclone, self.plan)
+                    self._refresh_own_at = time.monotonic() + REFRESH_OWN
         await self._pause(LOOK_EVERY)
 
     async def _reconnect(self, why: str) -> bool:
