@@ -4,13 +4,16 @@ TEST_PACKAGES = chromium
 UV ?= uv
 COMPILE = $(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --custom-compile-command "make lock"
 
-.PHONY: up test lint docs bench lock environment
+.PHONY: up test soak lint docs bench lock environment
 
 up: ## Install what is missing and start the service
 	@VENV=$(VENV) ./bootstrap.sh && $(VENV)/bin/quaderno up --detach
 
 test: environment ## Run all tests
 	$(TEST_VENV)/bin/pytest
+
+soak: environment ## Run the tests of lost storage whole: 100 kills, outages of minutes
+	QUADERNO_SOAK=1 $(TEST_VENV)/bin/pytest tests/contract/test_storage_faults.py
 
 lint: environment ## Check style, types and the direction of imports
 	$(TEST_VENV)/bin/ruff check && $(TEST_VENV)/bin/ruff format --check && $(TEST_VENV)/bin/mypy && $(TEST_VENV)/bin/lint-imports

@@ -30,10 +30,8 @@ def page(service: Service, person: Callable[[], BrowserContext]) -> Page:
     people.log_in(page, service, "ada")
     people.authorize(page)
     page.wait_for_url(f"{service.config.public_url}/user/ada/lab**")
+    page.goto(f"{service.config.public_url}/user/ada/lab/tree/cloud_storage/ada")
     expect(_item(page)).to_have_text("Saved", timeout=60_000)
-    for name in ("cloud_storage", "ada"):
-        _listing(page).get_by_text(name, exact=True).dblclick()
-        expect(page.locator(".jp-BreadCrumbs")).to_contain_text(name)
     return page
 
 
