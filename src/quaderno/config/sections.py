@@ -300,8 +300,11 @@ class Servers(Section):
         description="Keep servers from this machine (but for the gateway's two ports and DNS) and "
         "from link-local addresses, where clouds have their metadata service.",
     )
-    start_timeout: int = Field(
-        600, ge=10, description="Seconds a server may take until its container runs."
+    stall_timeout: int = Field(
+        120,
+        ge=1,
+        description="Seconds that the download of an image may make no progress before it is "
+        "given up and tried again. One that moves may take as long as it needs.",
     )
     http_timeout: int = Field(
         120, ge=5, description="Seconds a running container may take until JupyterLab answers."

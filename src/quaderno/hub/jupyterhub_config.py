@@ -75,7 +75,8 @@ c.QuadernoDockerSpawner.options_form = "spawn.html asks the spawner for its offe
 c.QuadernoDockerSpawner.options_from_form = options.from_form
 # `start` reads and checks the options; JupyterHub must not warn that nobody does.
 c.QuadernoDockerSpawner.apply_user_options = lambda _spawner, _options: None
-c.QuadernoDockerSpawner.start_timeout = config.servers.start_timeout + config.servers.http_timeout
+# The last resort, in seconds: each step has limits of its own, and a pull that moves has none.
+c.QuadernoDockerSpawner.start_timeout = 24 * 3600
 c.QuadernoDockerSpawner.http_timeout = config.servers.http_timeout
 c.QuadernoDockerSpawner.poll_interval = 10
 # One user's broken image must not take the hub down.

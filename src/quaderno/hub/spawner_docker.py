@@ -18,7 +18,7 @@ from traitlets import Any as AnyTrait
 
 from quaderno.config import Config
 from quaderno.errors import OptionsError, StorageError
-from quaderno.hub import networks, options, server
+from quaderno.hub import networks, options, pulling, server
 from quaderno.hub.agent_client import AgentClient, shared
 from quaderno.hub.failures import SUGGESTION, StartFailure
 from quaderno.hub.progress import Event, Progress
@@ -155,17 +155,9 @@ class QuadernoDockerSpawner(DockerSpawner):
         try:
             await self.docker("inspect_image", image)
         except NotFound:
-            await self._pull(image)
+            patience = self.quaderno.servers.stall_timeout
+            await pulling.pull(self.client, image, self.steps, self.log, stall_timeout=patience)
         self.steps.done("image")
-
-    async def _pull(self, image: str) -> None:
-        try:
-            await self.docker("pull", image)
-            await self.docker("inspect_image", image)
-        except NotFound as error:
-            raise self._bad_image("does not exist, or may not be pulled", error) from error
-        except APIError as error:
-            raise self._bad_image("cannot be fetched from its registry", error) from error
 
     def _bad_image(self, what: str, error: APIError | None = None) -> StartFailure:
         reason = f": {error.explanation}" if error else ""

@@ -41,3 +41,50 @@ def test_a_waiting_watcher_gets_news_as_it_happens() -> None:
         return await asyncio.wait_for(watcher, 5)
 
     assert asyncio.run(scenario())[0]["state"] == "late"
+
+
+def test_an_update_replaces_the_one_before() -> None:
+    async def scenario() -> list[Event]:
+        progress = Progress()
+        progress.begin("image", "quaderno/base:1")
+        for percent in range(100):
+            text = f"Downloading {percent} of 100 MB"
+            progress.update("image", text, percent=percent, share=percent / 100)
+        return await _first(progress, 2)
+
+    begun, update = asyncio.run(scenario())
+    assert update == {
+        "progress": 34,
+        "message": "Downloading 99 of 100 MB",
+        "step": "image",
+        "state": "running",
+        "percent": 99,
+    }
+    assert begun["step"] == update["step"]
+
+
+def test_what_is_over_is_not_told_again() -> None:
+    async def scenario() -> list[Event]:
+        progress = Progress()
+        progress.begin("image")
+        progress.update("image", "Downloading", percent=50, share=0.5)
+        progress.note("image", "Trying again")
+        progress.done("image")
+        return await _first(progress, 3)
+
+    begun, note, done = asyncio.run(scenario())
+    assert [event["state"] for event in (begun, note, done)] == ["running", "late", "done"]
+    assert note["step"] != begun["step"] == done["step"]
+
+
+def test_a_waiting_watcher_sees_updates() -> None:
+    async def scenario() -> list[Event]:
+        progress = Progress()
+        watcher = asyncio.create_task(_first(progress, 2))
+        await asyncio.sleep(0)
+        progress.update("image", "Downloading", percent=1, share=0)
+        await asyncio.sleep(0)
+        progress.update("image", "Extracting", percent=2, share=0)
+        return await asyncio.wait_for(watcher, 5)
+
+    assert [event["percent"] for event in asyncio.run(scenario())] == [1, 2]

@@ -13,18 +13,28 @@ function showProgress(percent) {
   bar.style.width = `${percent}%`;
 }
 
+function newStep(name) {
+  const item = document.createElement("li");
+  item.dataset.step = name;
+  const seconds = document.createElement("span");
+  seconds.className = "q-seconds";
+  const share = document.createElement("progress");
+  share.max = 100;
+  share.setAttribute("aria-label", "Progress of this step");
+  item.append(document.createElement("span"), share, seconds);
+  steps.append(item);
+  return item;
+}
+
 function showStep(event) {
-  let item = steps.querySelector(`[data-step="${CSS.escape(event.step)}"]`);
-  if (!item) {
-    item = document.createElement("li");
-    item.dataset.step = event.step;
-    item.append(document.createElement("span"), document.createElement("span"));
-    item.lastChild.className = "q-seconds";
-    steps.append(item);
-  }
+  const known = steps.querySelector(`[data-step="${CSS.escape(event.step)}"]`);
+  const item = known || newStep(event.step);
+  const [text, share, seconds] = item.children;
   item.dataset.state = event.state;
-  item.firstChild.textContent = event.message;
-  item.lastChild.textContent = event.seconds === undefined ? "" : `${event.seconds.toFixed(2)} s`;
+  text.textContent = event.message;
+  share.hidden = event.percent === undefined;
+  if (!share.hidden) share.value = event.percent;
+  seconds.textContent = event.seconds === undefined ? "" : `${event.seconds.toFixed(2)} s`;
 }
 
 const events = new EventSource(settings.events);
@@ -43,7 +53,9 @@ events.onmessage = (received) => {
     window.location.reload();
     return;
   }
-  if (event.message && event.state !== "done") message.textContent = event.message;
+  // Screen readers speak this line: not every per cent of a download.
+  const spoken = event.message && event.state !== "done" && event.percent === undefined;
+  if (spoken) message.textContent = event.message;
 };
 
 cancel.addEventListener("click", async () => {
