@@ -14,8 +14,13 @@ import pytest
 from quaderno import stack
 from quaderno.config import Config, generate
 
-STUCK = {"user": "ada", "state": "WAIT_KEYS", "reason": "Log in again.", "pending": 3}
-BUSY = {"user": "bob", "state": "DRAINING", "reason": "2 files are not uploaded", "pending": 2}
+STUCK = {"user": "ada", "state": "WAIT_KEYS", "reason": "Log in again.", "pending": {"files": 3}}
+BUSY = {
+    "user": "bob",
+    "state": "DRAINING",
+    "reason": "2 files are not uploaded",
+    "pending": {"files": 2},
+}
 
 
 @pytest.fixture

@@ -25,14 +25,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from quaderno import names
 from quaderno.config import Config, load_file
 from quaderno.errors import QuadernoError, StorageError
-from quaderno.storage import buckets, directories, keys, mount_table, mounts
+from quaderno.storage import buckets, directories, keys, metrics, mount_table, mounts
 from quaderno.storage.states import State
 from quaderno.storage.sts import Keys
 from quaderno.storage.user_mounts import UserMounts
@@ -105,10 +105,14 @@ async def health(request: Request) -> JSONResponse:
 
 async def users(request: Request) -> JSONResponse:
     """GET /users: everybody whose storage is mounted, or ought to be."""
-    known = _agent(request).users.values()
-    active = [user for user in known if user.state is not State.UNMOUNTED]
-    await asyncio.gather(*(user.look() for user in active))
-    return JSONResponse({"users": [user.describe() for user in active]})
+    return JSONResponse({"users": [user.describe() for user in await _active(request)]})
+
+
+async def metrics_text(request: Request) -> Response:
+    """GET /metrics, for Prometheus."""
+    active = await _active(request)
+    text = metrics.exposition(user.describe() for user in active)
+    return Response(text, media_type=metrics.CONTENT_TYPE)
 
 
 async def user_state(request: Request) -> JSONResponse:
@@ -160,6 +164,14 @@ async def drain(request: Request) -> JSONResponse:
     return JSONResponse(await _agent(request).drain(_seconds(deadline, DRAIN_MOST)))
 
 
+async def _active(request: Request) -> list[UserMounts]:
+    """Everybody whose storage is mounted, or ought to be, with figures of now."""
+    known = _agent(request).users.values()
+    active = [user for user in known if user.state is not State.UNMOUNTED]
+    await asyncio.gather(*(user.look() for user in active))
+    return active
+
+
 def _agent(request: Request) -> Agent:
     agent: Agent = request.app.state.agent
     return agent
@@ -200,6 +212,7 @@ def api(agent: Agent) -> Starlette:
         routes=[
             Route("/health", health),
             Route("/users", users),
+            Route("/metrics", metrics_text),
             Route("/users/{name}", user_state),
             Route("/users/{name}/refresh", refresh, methods=["POST"]),
             Route("/users/{name}/servers/{server:path}", use, methods=["PUT"]),

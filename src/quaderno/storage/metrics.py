@@ -1,0 +1,58 @@
+"""The node agent's figures in the form that Prometheus reads. Pure.
+
+Summed over the people of this node: who they are is nobody's business who looks at a graph.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from quaderno.storage.health import Level
+from quaderno.storage.states import State
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+def exposition(people: Iterable[Mapping[str, Any]]) -> bytes:
+    """The metrics of people as `UserMounts.describe` describes them."""
+    registry = CollectorRegistry()
+    registry.register(_People(list(people)))
+    return generate_latest(registry)
+
+
+class _People(Collector):
+    def __init__(self, people: list[Mapping[str, Any]]) -> None:
+        self._people = people
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._by("state", "People whose mounts are in a state.", State)
+        yield self._by("level", "People whose storage is at a level.", Level)
+        pending = [person["pending"] for person in self._people]
+        for name, text, value in (
+            ("pending_files", "Files not uploaded yet.", sum(p["files"] for p in pending)),
+            ("pending_bytes", "Bytes not uploaded yet.", sum(p["bytes"] for p in pending)),
+            (
+                "pending_oldest_seconds",
+                "Age of the oldest file that is not uploaded; 0 when there is none.",
+                max((p["oldest"] or 0 for p in pending), default=0),
+            ),
+            ("refused_files", "Files that the store refuses.", self._sum("refused", len)),
+            ("rescued_files", "Files kept aside for their owners.", self._sum("rescued", int)),
+            ("read_only_people", "People who cannot write now.", self._sum("read_only", int)),
+        ):
+            yield GaugeMetricFamily(f"quaderno_storage_{name}", text, value)
+
+    def _by(self, label: str, text: str, values: Iterable[str]) -> Metric:
+        """Every value, that a graph may go back to zero."""
+        found = Counter(str(person[label]) for person in self._people)
+        family = GaugeMetricFamily(f"quaderno_storage_people_by_{label}", text, labels=[label])
+        for value in values:
+            family.add_metric([str(value)], found[str(value)])
+        return family
+
+    def _sum(self, field: str, value: Any) -> int:
+        return sum(value(person[field]) for person in self._people)
