@@ -8,7 +8,15 @@ from collections.abc import Awaitable, Callable
 
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
-from quaderno.storage import buckets, directories, mount_table, mounts, repair, strays
+from quaderno.storage import (
+    buckets,
+    directories,
+    freshness,
+    mount_table,
+    mounts,
+    repair,
+    strays,
+)
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.mounts import Area, MountPlan
 from quaderno.storage.objects import Objects
@@ -103,6 +111,8 @@ async def mount(config: Config, plan: MountPlan, rclone: Rclone) -> None:
             await _mount_area(config, rclone, area)
     if not await is_mounted(plan, rclone):
         raise StorageError("The mounts did not appear, or have no disk cache")
+    with contextlib.suppress(StorageError):  # it is read when somebody looks, then
+        await freshness.refresh_own(rclone, plan)
     plan.notice.unlink(missing_ok=True)
 
 

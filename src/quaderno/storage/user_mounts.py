@@ -210,7 +210,8 @@ class UserMounts:
             await mounting.prepare_store(self._config, self._keys, self.plan)
         await self._publish(State.MOUNTING)
         await mounting.mount(self._config, self.plan, self._rclone)
-        self._refresh_at = self._refresh_own_at = 0.0
+        self._refresh_at = time.monotonic() + REFRESH_SHARED
+        self._refresh_own_at = time.monotonic() + REFRESH_OWN
         return self._rclone
 
     async def _serve(self, rclone: Rclone) -> bool:
