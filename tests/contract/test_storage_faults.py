@@ -262,7 +262,7 @@ def test_what_the_store_refuses_is_shown_and_kept(node: Node) -> None:
     told: dict[str, Any] = eventually(
         lambda: (s := node.state("fred"))["refused"] and s, 15, "it is shown"
     )
-    assert told["refused"][0]["path"] == "fred/refused.txt"
+    assert told["refused"][0]["path"] == "cloud_storage/fred/refused.txt"
     assert "AccessDenied" in told["refused"][0]["reason"]
     assert told["level"] == "error"
     assert told["read_only"]

@@ -73,6 +73,6 @@ def test_nobody_else_is_told(service: Service) -> None:
     assert environment["JUPYTERHUB_API_TOKEN"]
     mine, refreshed, of_bob = json.loads(service.inside("ada", code)[1])
     assert mine["user"] == refreshed["user"] == "ada"
-    assert not {"cloud_storage", "local"} & set(mine), "no path of this machine"
+    assert not {"cloud_storage", "local", "reason"} & set(mine), "no path of this machine"
     assert of_bob == 403
     assert httpx.get(url).status_code == 403

@@ -13,7 +13,7 @@ from quaderno.hub import agent_client
 from quaderno.hub.scoped import STORAGE_SCOPE, ScopedHandler
 
 WITHIN = 4.0  # seconds; who asks looks at a page
-_OF_THE_NODE = ("cloud_storage", "local")
+_FOR_OPERATORS = ("cloud_storage", "local", "reason")  # may name this machine's directories
 
 
 class StorageHandler(ScopedHandler):
@@ -36,7 +36,7 @@ class StorageHandler(ScopedHandler):
                 "How your files are is not known now. Nothing is lost; look again in a moment.",
             ) from error
         self.set_header("Cache-Control", "no-store")
-        self.write({key: value for key, value in found.items() if key not in _OF_THE_NODE})
+        self.write({key: value for key, value in found.items() if key not in _FOR_OPERATORS})
 
     def _agent(self) -> agent_client.AgentClient:
         return agent_client.shared(self.authenticator.quaderno.agent_socket)

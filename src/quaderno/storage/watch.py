@@ -60,7 +60,10 @@ class Watch:
         reason = await asyncio.to_thread(self._enforce, refused)
         self.figures = Figures(
             pending=await asyncio.to_thread(self._pending),
-            refused=tuple(Refused(each.file.path, self._refusals.reason(each)) for each in refused),
+            refused=tuple(
+                Refused(f"cloud_storage/{each.file.path}", self._refusals.reason(each))
+                for each in refused
+            ),
             rescued=self._rescued,
             read_only=reason,
             failing=bool(self._strays.kept) or any(each.failed for each in self.waiting),

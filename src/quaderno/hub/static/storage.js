@@ -29,7 +29,7 @@ function show({ level, message, pending, refused, rescued, user }) {
   list.replaceChildren(
     ...refused.map((file) => {
       const item = document.createElement("li");
-      item.textContent = `cloud_storage/${file.path}: ${file.reason}`;
+      item.textContent = `${file.path}: ${file.reason}`;
       return item;
     }),
   );
