@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -10,8 +10,9 @@ import docker
 import httpx
 import pytest
 from docker.errors import ImageNotFound
+from playwright.sync_api import BrowserContext, expect
 
-from tests.service import http_person
+from tests.service import http_person, people
 from tests.service.registry import Registry, push_image, running_registry
 from tests.service.running import Hub, Service, wait_for
 
@@ -153,3 +154,29 @@ def test_a_start_cancelled_during_the_pull_ends_the_pull(
     events = story(hub)
     assert events[-1].get("ready"), events[-1]
     assert notes(events) == []
+
+
+def test_the_page_shows_how_far_it_is_and_its_button_ends_it(
+    service: Service,
+    hub: Hub,
+    registry: Registry,
+    image: str,
+    person: Callable[[], BrowserContext],
+) -> None:
+    registry.rate = MB // 2
+    page = person().new_page()
+    people.log_in(page, service, "ada")
+    people.authorize(page)
+    expect(page.get_by_role("heading", name="Server options")).to_be_visible()
+    page.get_by_text("Use my own image").click()
+    page.get_by_label("Image reference").fill(image)
+    page.get_by_role("button", name="Start", exact=True).click()
+    steps = page.locator("main").get_by_role("listitem")
+    share = steps.filter(has_text=_AMOUNT).get_by_role("progressbar")
+    expect(share).to_have_attribute("value", re.compile(r"[1-9]\d"), timeout=30_000)
+    expect(steps).to_have_count(2)  # the choices, and this one
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_url(f"{service.config.public_url}/hub/home", timeout=30_000)
+    wait_for(lambda: not registry.downloads, 10, "the end of the download")
+    wait_for(lambda: not hub.running("ada"), 10, "the end")
+    assert service.leftovers("ada") == []
