@@ -172,7 +172,7 @@ def running_service() -> Iterator[Service]:
     directory.chmod(0o755)
     command = [QUADERNO, "--dir", str(directory)]
     subprocess.run([*command, "init", "--port", str(free_ports())], check=True)
-    _allow_audiences(directory / quaderno_config.CONFIG_FILE)
+    _settle(directory / quaderno_config.CONFIG_FILE)
     service = Service(quaderno_config.load(directory))
     try:
         service.quaderno("up", "--detach")
@@ -199,9 +199,11 @@ def running_service() -> Iterator[Service]:
         shutil.rmtree(directory)
 
 
-def _allow_audiences(file: Path) -> None:
-    """One audience that the identity provider's tokens have, and one that they have not."""
+def _settle(file: Path) -> None:
+    """One audience that the identity provider's tokens have, and one that they have not; and
+    little patience with pulls, which here come from this machine."""
     settings = yaml.safe_load(file.read_text())
+    settings["servers"]["stall_timeout"] = 5
     settings["oidc"]["audiences"] = ["quaderno", "elsewhere"]
     file.write_text(yaml.safe_dump(settings))
 

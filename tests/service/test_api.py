@@ -1,7 +1,6 @@
 """The REST API: options, and who may do what."""
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -45,20 +44,6 @@ def test_the_form_is_trusted_no_more_than_the_api(service: Service, hub: Hub) ->
     assert refused.status_code == 400
     assert "cpu must be a number" in refused.text
     assert "Server options" in refused.text
-
-
-def test_an_image_that_does_not_exist_is_named(service: Service, hub: Hub) -> None:
-    if hub.running("ada"):
-        hub.stop("ada")
-    answer = hub.request("POST", "/users/ada/server", json={"image": "localhost:9/nothing/here:1"})
-    assert answer.status_code == 400
-    message = answer.json()["message"]
-    assert message.startswith(
-        "The image localhost:9/nothing/here:1 cannot be fetched from its registry."
-    )
-    (reference,) = re.findall(r"\(Reference ([0-9a-f]{6})\.\)", message)
-    assert reference in (service.config.logs / "hub.log").read_text()
-    assert service.leftovers("ada") == []
 
 
 def test_a_token_does_what_its_scopes_say(service: Service) -> None:

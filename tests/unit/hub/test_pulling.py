@@ -245,3 +245,8 @@ def test_the_hubs_own_credentials_are_for_their_registry_alone(
     header = pulling._credentials(client, "r.example.org/x")["X-Registry-Auth"]
     assert json.loads(base64.urlsafe_b64decode(header))["password"] == "secret"
     assert pulling._credentials(client, "other.example.org/x") == {}
+
+
+def test_an_engine_at_an_address_is_asked_there() -> None:
+    client = APIClient(base_url="tcp://engine.example.org:2375", version="1.41")
+    assert str(pulling.connection(client).base_url) == "http://engine.example.org:2375/v1.41/"

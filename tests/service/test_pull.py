@@ -1,0 +1,182 @@
+"""Images that come slowly, after a while, in part, or never: what people see of it."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import docker
+import httpx
+import pytest
+from docker.errors import ImageNotFound
+from playwright.sync_api import BrowserContext, expect
+
+from tests.service import http_person, people
+from tests.service.registry import Registry, push_image, running_registry
+from tests.service.running import Hub, Service, wait_for
+
+MB = 10**6
+_AMOUNT = re.compile(r"Downloading (\d+) of 8 MB \((\d+) %\)")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ada_has_no_server(service: Service, hub: Hub) -> None:
+    http_person.log_in(service, "ada")
+    if hub.running("ada"):
+        hub.stop("ada")
+
+
+@pytest.fixture(scope="module")
+def everything(container_engine: None) -> Iterator[tuple[Registry, str]]:
+    """A registry with one image of 8 MB on top of what the engine has."""
+    with running_registry() as registry:
+        yield registry, push_image(registry, "slow:1", 8 * MB)
+
+
+@pytest.fixture
+def registry(everything: tuple[Registry, str]) -> Iterator[Registry]:
+    yield everything[0]
+    everything[0].behave()
+
+
+@pytest.fixture
+def image(
+    everything: tuple[Registry, str], registry: Registry, service: Service, hub: Hub
+) -> Iterator[str]:
+    """Its reference; it is not on this machine, and will not be."""
+    yield everything[1]
+    registry.behave()
+    if hub.running("ada"):
+        hub.stop("ada")
+    # The engine keeps what a container uses.
+    wait_for(lambda: service.leftovers("ada") == [], 10, "the end of the container")
+    with suppress(ImageNotFound):
+        docker.from_env().images.remove(everything[1], force=True)
+
+
+def ask_for(hub: Hub, image: str) -> httpx.Response:
+    return hub.request("POST", "/users/ada/server", json={"image": image})
+
+
+def start(hub: Hub, image: str) -> None:
+    """For a start that takes longer than the API waits; it may be watched then."""
+    answer = ask_for(hub, image)
+    assert answer.is_success, answer.text
+
+
+def story(hub: Hub) -> list[dict[str, Any]]:
+    """The events of ada's start from now to its end."""
+    text = hub.request("GET", "/users/ada/server/progress").text
+    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+
+
+def notes(events: list[dict[str, Any]]) -> list[str]:
+    return [event["message"] for event in events if "trying again" in event["message"]]
+
+
+def test_a_slow_pull_shows_how_far_it_is(hub: Hub, registry: Registry, image: str) -> None:
+    registry.rate = 1 * MB  # more seconds than the API waits before it answers
+    start(hub, image)
+    events = story(hub)
+    assert events[-1].get("ready"), events[-1]
+    updates = [event for event in events if "percent" in event]
+    seen = [
+        (int(found[1]), int(found[2]), event)
+        for event in updates
+        if (found := _AMOUNT.fullmatch(event["message"]))
+    ]
+    assert len(seen) > 3, updates
+    assert all(percent == event["percent"] for _, percent, event in seen)
+    assert [megabytes for megabytes, _, _ in seen] == sorted(megabytes for megabytes, _, _ in seen)
+    assert len({event["progress"] for _, _, event in seen}) > 3
+    assert {event["step"] for event in updates} == {"image"}
+    assert notes(events) == []
+
+
+def test_a_registry_out_of_order_is_asked_again_in_the_same_start(
+    hub: Hub, registry: Registry, image: str
+) -> None:
+    registry.errors = 2
+    start(hub, image)
+    events = story(hub)
+    assert notes(events) == [
+        "The registry reports an error of its own; trying again in 4 s (2 of 4)",
+        "The registry reports an error of its own; trying again in 8 s (3 of 4)",
+    ]
+    assert events[-1].get("ready"), events[-1]
+
+
+def test_an_image_that_does_not_exist_fails_at_once(
+    service: Service, hub: Hub, registry: Registry
+) -> None:
+    missing = f"{registry.address}/no/such:1"
+    answer = ask_for(hub, missing)
+    assert answer.status_code == 400
+    message = answer.json()["message"]
+    assert message.startswith(f"The image {missing} does not exist, or may not be pulled. Check")
+    (reference,) = re.findall(r"\(Reference ([0-9a-f]{6})\.\)", message)
+    assert f"[{reference}] pull of {missing}: 404" in (service.config.logs / "hub.log").read_text()
+    assert service.leftovers("ada") == []
+
+
+def test_a_download_that_stands_still_ends(
+    service: Service, hub: Hub, registry: Registry, image: str
+) -> None:
+    registry.flows.clear()
+    start(hub, image)
+    events = story(hub)
+    sentence = "The download of the image has stopped moving"
+    assert notes(events) == [
+        f"{sentence}; trying again in {pause} s ({turn} of 4)"
+        for turn, pause in ((2, 4), (3, 8), (4, 16))
+    ]
+    assert events[-1]["failed"]
+    assert f"{sentence} (tried 4 times). Start again in some minutes." in events[-1]["message"]
+    wait_for(lambda: not hub.running("ada"), 30, "the failure")
+    assert service.leftovers("ada") == []
+
+
+def test_a_start_cancelled_during_the_pull_ends_the_pull(
+    service: Service, hub: Hub, registry: Registry, image: str
+) -> None:
+    registry.rate = MB // 10
+    start(hub, image)
+    wait_for(lambda: registry.downloads, 10, "the download")
+    assert hub.request("DELETE", "/users/ada/server").status_code in (202, 204)
+    wait_for(lambda: not registry.downloads, 10, "the end of the download")
+    wait_for(lambda: not hub.running("ada"), 10, "the end")
+    assert service.leftovers("ada") == []
+    # The next start is as if nothing had been.
+    registry.behave()
+    registry.rate = 1 * MB
+    start(hub, image)
+    events = story(hub)
+    assert events[-1].get("ready"), events[-1]
+    assert notes(events) == []
+
+
+def test_the_page_shows_how_far_it_is_and_its_button_ends_it(
+    service: Service,
+    hub: Hub,
+    registry: Registry,
+    image: str,
+    person: Callable[[], BrowserContext],
+) -> None:
+    registry.rate = MB // 2
+    page = person().new_page()
+    people.log_in(page, service, "ada")
+    people.authorize(page)
+    expect(page.get_by_role("heading", name="Server options")).to_be_visible()
+    page.get_by_text("Use my own image").click()
+    page.get_by_label("Image reference").fill(image)
+    page.get_by_role("button", name="Start", exact=True).click()
+    steps = page.locator("main").get_by_role("listitem")
+    share = steps.filter(has_text=_AMOUNT).get_by_role("progressbar")
+    expect(share).to_have_attribute("value", re.compile(r"[1-9]\d"), timeout=30_000)
+    expect(steps).to_have_count(2)  # the choices, and this one
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_url(f"{service.config.public_url}/hub/home", timeout=30_000)
+    wait_for(lambda: not registry.downloads, 10, "the end of the download")
+    wait_for(lambda: not hub.running("ada"), 10, "the end")
+    assert service.leftovers("ada") == []
