@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -196,7 +197,8 @@ def kept_by_the_hub(service: Service, username: str) -> dict[str, Any]:
         state: dict[str, Any] = await CryptKeeper(keys=[key]).decrypt(encrypted)
         return state
 
-    return asyncio.run(decrypted())
+    with ThreadPoolExecutor(1) as pool:  # the browser's event loop may run in this thread
+        return pool.submit(asyncio.run, decrypted()).result()
 
 
 def test_it_ends_with_the_server(service: Service, hub: Hub) -> None:
