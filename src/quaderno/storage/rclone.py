@@ -74,7 +74,7 @@ class Rclone:
         """Do `command` within so many seconds; raises StorageError with rclone's reason."""
         try:
             answer = await self._client.post(f"/{command}", json=parameters, timeout=within)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: it was ended meanwhile
             raise StorageError(f"rclone does not answer {command}: {error!r}") from error
         body = _object(answer)
         if answer.status_code != 200:

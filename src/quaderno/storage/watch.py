@@ -46,12 +46,17 @@ class Watch:
         self._changed, self._strays = cache.Changed(plan), Strays(plan)
         self._refusals = Refusals(plan.state / "rclone.log")
         self._scan_at = self._probe_at = self._count_at = 0.0
+        self._looking = asyncio.Lock()
         self._failed: set[Path] = set()
         self._rescued = 0
         self._files: list[CachedFile] = []
 
     async def look(self, rclone: Rclone) -> None:
-        """One look, and what follows from it. Raises StorageError and OSError."""
+        """One look at a time, and what follows from it. Raises StorageError and OSError."""
+        async with self._looking:
+            await self._look(rclone)
+
+    async def _look(self, rclone: Rclone) -> None:
         self.waiting = await uploads.queue(rclone, self._plan, within=uploads.ASK_WITHIN)
         await asyncio.to_thread(self._look_at_disk)
         await self._return_strays(rclone)
