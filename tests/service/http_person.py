@@ -55,9 +55,9 @@ def logged_in(
         yield client
 
 
-def log_in(service: Service, username: str) -> None:
+def log_in(service: Service, username: str, password: str | None = None) -> None:
     """Log in once, so that the hub knows `username`."""
-    with logged_in(service, username):
+    with logged_in(service, username, password):
         pass
 
 

@@ -17,14 +17,16 @@ from tests.service.registry import Registry, push_image, running_registry
 from tests.service.running import Hub, Service, wait_for
 
 MB = 10**6
+# Somebody of their own: what was started last is offered again, and this image goes away.
+WHO, PASSWORD = "paul", "a-pull-that-never-ends-2001"
 _AMOUNT = re.compile(r"Downloading (\d+) of 8 MB \((\d+) %\)")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def ada_has_no_server(service: Service, hub: Hub) -> None:
-    http_person.log_in(service, "ada")
-    if hub.running("ada"):
-        hub.stop("ada")
+def paul(service: Service) -> None:
+    email = f"{WHO}@example.org"
+    service.quaderno("user", "add", WHO, "--email", email, "--password-stdin", text=PASSWORD + "\n")
+    http_person.log_in(service, WHO, PASSWORD)
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +49,16 @@ def image(
     """Its reference; it is not on this machine, and will not be."""
     yield everything[1]
     registry.behave()
-    if hub.running("ada"):
-        hub.stop("ada")
+    if hub.running(WHO):
+        hub.stop(WHO)
     # The engine keeps what a container uses.
-    wait_for(lambda: service.leftovers("ada") == [], 10, "the end of the container")
+    wait_for(lambda: service.leftovers(WHO) == [], 10, "the end of the container")
     with suppress(ImageNotFound):
         docker.from_env().images.remove(everything[1], force=True)
 
 
 def ask_for(hub: Hub, image: str) -> httpx.Response:
-    return hub.request("POST", "/users/ada/server", json={"image": image})
+    return hub.request("POST", f"/users/{WHO}/server", json={"image": image})
 
 
 def start(hub: Hub, image: str) -> None:
@@ -66,8 +68,8 @@ def start(hub: Hub, image: str) -> None:
 
 
 def story(hub: Hub) -> list[dict[str, Any]]:
-    """The events of ada's start from now to its end."""
-    text = hub.request("GET", "/users/ada/server/progress").text
+    """The events of a start from now to its end."""
+    text = hub.request("GET", f"/users/{WHO}/server/progress").text
     return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
 
 
@@ -117,7 +119,7 @@ def test_an_image_that_does_not_exist_fails_at_once(
     assert message.startswith(f"The image {missing} does not exist, or may not be pulled. Check")
     (reference,) = re.findall(r"\(Reference ([0-9a-f]{6})\.\)", message)
     assert f"[{reference}] pull of {missing}: 404" in (service.config.logs / "hub.log").read_text()
-    assert service.leftovers("ada") == []
+    assert service.leftovers(WHO) == []
 
 
 def test_a_download_that_stands_still_ends(
@@ -133,8 +135,8 @@ def test_a_download_that_stands_still_ends(
     ]
     assert events[-1]["failed"]
     assert f"{sentence} (tried 4 times). Start again in some minutes." in events[-1]["message"]
-    wait_for(lambda: not hub.running("ada"), 30, "the failure")
-    assert service.leftovers("ada") == []
+    wait_for(lambda: not hub.running(WHO), 30, "the failure")
+    assert service.leftovers(WHO) == []
 
 
 def test_a_start_cancelled_during_the_pull_ends_the_pull(
@@ -143,10 +145,10 @@ def test_a_start_cancelled_during_the_pull_ends_the_pull(
     registry.rate = MB // 10
     start(hub, image)
     wait_for(lambda: registry.downloads, 10, "the download")
-    assert hub.request("DELETE", "/users/ada/server").status_code in (202, 204)
+    assert hub.request("DELETE", f"/users/{WHO}/server").status_code in (202, 204)
     wait_for(lambda: not registry.downloads, 10, "the end of the download")
-    wait_for(lambda: not hub.running("ada"), 10, "the end")
-    assert service.leftovers("ada") == []
+    wait_for(lambda: not hub.running(WHO), 10, "the end")
+    assert service.leftovers(WHO) == []
     # The next start is as if nothing had been.
     registry.behave()
     registry.rate = 1 * MB
@@ -165,7 +167,7 @@ def test_the_page_shows_how_far_it_is_and_its_button_ends_it(
 ) -> None:
     registry.rate = MB // 2
     page = person().new_page()
-    people.log_in(page, service, "ada")
+    people.log_in(page, service, WHO, PASSWORD)
     people.authorize(page)
     expect(page.get_by_role("heading", name="Server options")).to_be_visible()
     page.goto(f"{service.config.public_url}/hub/spawn?own_image={image}")
@@ -178,5 +180,5 @@ def test_the_page_shows_how_far_it_is_and_its_button_ends_it(
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_url(f"{service.config.public_url}/hub/home", timeout=30_000)
     wait_for(lambda: not registry.downloads, 10, "the end of the download")
-    wait_for(lambda: not hub.running("ada"), 10, "the end")
-    assert service.leftovers("ada") == []
+    wait_for(lambda: not hub.running(WHO), 10, "the end")
+    assert service.leftovers(WHO) == []
