@@ -1,6 +1,9 @@
 """What people and operators are told of files that are not in the object store yet."""
 
 import json
+import os
+import re
+import signal
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -76,3 +79,37 @@ def test_nobody_else_is_told(service: Service) -> None:
     assert not {"cloud_storage", "local", "reason"} & set(mine), "no path of this machine"
     assert of_bob == 403
     assert httpx.get(url).status_code == 403
+
+
+def test_an_agent_that_does_not_answer_is_said_in_a_sentence(service: Service) -> None:
+    agent = service.status()["agent"].pid
+    assert agent is not None
+    url = f"{service.config.public_url}/hub/api/quaderno/users/ada/storage"
+    with http_person.logged_in(service, "ada") as ada:
+        os.kill(agent, signal.SIGSTOP)
+        try:
+            answer = ada.get(url, headers=_from_the_page(ada, service))
+        finally:
+            os.kill(agent, signal.SIGCONT)
+    assert answer.status_code == 503
+    assert answer.json()["message"] == (
+        "How your files are is not known now. Nothing is lost; look again in a moment."
+    )
+
+
+def test_another_site_can_neither_ask_nor_refresh(service: Service) -> None:
+    """A page of somebody else's sends the cookies, and cannot read the XSRF token."""
+    url = f"{service.config.public_url}/hub/api/quaderno/users/ada/storage"
+    with http_person.logged_in(service, "ada") as ada:
+        elsewhere = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+        assert ada.get(url, headers=elsewhere).status_code == 403
+        assert ada.post(f"{url}/refresh", headers=elsewhere).status_code == 403
+        allowed = ada.post(f"{url}/refresh", headers=_from_the_page(ada, service))
+        assert allowed.json()["user"] == "ada"
+
+
+def _from_the_page(person: httpx.Client, service: Service) -> dict[str, str]:
+    """What the home page's own script sends along."""
+    page = person.get(f"{service.config.public_url}/hub/home")
+    (token,) = set(re.findall(r'data-xsrf="([^"]+)"', page.text))
+    return {"X-XSRFToken": token}
