@@ -12,8 +12,8 @@ cd "$(dirname "$0")"
 
 VENV=${VENV:-/opt/quaderno/venv}
 LOCK=${LOCK:-requirements/runtime.lock}
-PACKAGES="ca-certificates debian-archive-keyring fuse3 iproute2 iptables mmdebstrap python3-venv
-          ${PACKAGES:-}"
+PACKAGES="ca-certificates debian-archive-keyring e2fsprogs fuse3 iproute2 iptables mmdebstrap
+          python3-venv ${PACKAGES:-}"
 PYTHON=${PYTHON:-/usr/bin/python3}
 export DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 LOG=$(mktemp)

@@ -24,6 +24,7 @@ from quaderno.config import Config
 from quaderno.errors import HostError
 from quaderno.images import host as images_host
 from quaderno.quantities import format_memory
+from quaderno.storage import description_disk
 
 _GB = 10**9
 DISK_NEEDED, DISK_WANTED = 5 * _GB, 20 * _GB
@@ -96,6 +97,25 @@ def check_fuse(_config: Config, device: Path = Path("/dev/fuse")) -> Iterator[Fi
         )
     if not shutil.which("fusermount3"):
         yield _error("fuse-tools", "fusermount3 is not installed", "apt-get install fuse3")
+
+
+def check_description_disk(
+    _config: Config, device: Path = Path("/dev/loop-control"), path: str = description_disk.PATH
+) -> Iterator[Finding]:
+    """A full disk loses no file when the descriptions of cached ones are on a disk of their own."""
+    missing = [name for name in description_disk.PROGRAMS if not shutil.which(name, path=path)]
+    if missing:
+        yield _warning(
+            "description-disk",
+            f"without {missing[0]}, a full disk can lose files that are not uploaded",
+            "apt-get install e2fsprogs mount",
+        )
+    elif not os.access(device, os.R_OK | os.W_OK):
+        yield _warning(
+            "description-disk",
+            f"{device} cannot be used, so a full disk can lose files that are not uploaded",
+            "Load it with `modprobe loop`; in a container, pass it and /dev/loop* to it",
+        )
 
 
 def check_disk(config: Config, free: Callable[[Path], int] | None = None) -> Iterator[Finding]:
@@ -337,6 +357,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     check_engine,
     check_engine_group,
     check_fuse,
+    check_description_disk,
     check_disk,
     check_memory,
     check_cpu,

@@ -194,9 +194,10 @@ def status(directory: Dir = None, as_json: Json = False) -> None:
 
     config = _load(directory)
     found, storage = stack.status(config), stack.storage(config)
+    warnings = stack.storage_warnings(config)
     if as_json:
         listed: dict[str, Any] = {"components": [dataclasses.asdict(each) for each in found]}
-        listed["storage"] = storage
+        listed |= {"storage": storage, "warnings": warnings}
         sys.stdout.write(json.dumps(listed, indent=2) + "\n")
     else:
         terminal.table(
@@ -204,6 +205,7 @@ def status(directory: Dir = None, as_json: Json = False) -> None:
             [[str(v or "-") for v in dataclasses.astuple(component)] for component in found],
         )
         terminal.storage(storage)
+        terminal.warnings(warnings)
     if any(component.state != "running" for component in found):
         raise typer.Exit(1)
 

@@ -29,7 +29,7 @@ from quaderno.config import Config
 from quaderno.errors import ComponentError
 from quaderno.host import Progress
 from quaderno.images import build
-from quaderno.storage import mount_table
+from quaderno.storage import description_disk, mount_table
 
 HEALTHY_DEADLINE = 120.0  # seconds for each component; the first start makes keys and databases
 DRAIN_DEADLINE = 600.0  # seconds for uploads to finish in `down`
@@ -235,8 +235,10 @@ def _unmount(config: Config, progress: Progress) -> None:
     users = {path.relative_to(config.mounts).parts[0] for path in below if path != config.mounts}
     if users:
         progress(f"Still mounted, each by an rclone that runs on: {', '.join(sorted(users))}")
-    elif below:
-        mount_table.unmount(config.mounts)
+    else:
+        for path in below:
+            mount_table.unmount(path)
+        description_disk.unmount(config)
 
 
 def _held(config: Config, component: Component) -> bool:
@@ -359,6 +361,12 @@ def storage(config: Config) -> list[dict[str, Any]] | None:
     it does not answer."""
     answer = _ask_agent(config, "GET", "/users", 0)
     return None if answer is None else list(answer["users"])
+
+
+def storage_warnings(config: Config) -> list[str]:
+    """What the agent has to say about this node's disks; nothing when it does not answer."""
+    answer = _ask_agent(config, "GET", "/health", 0)
+    return [] if answer is None else list(answer["warnings"])
 
 
 def _status(config: Config, component: Component, found: supervisor.ProcessInfo | None) -> Status:

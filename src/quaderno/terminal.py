@@ -26,6 +26,12 @@ def finding(found: Any) -> None:
     )
 
 
+def warnings(texts: list[str]) -> None:
+    """What is wrong although everything runs."""
+    for text in texts:
+        out.print(f"[yellow]warning[/] {escape(text)}")
+
+
 def table(columns: list[str], rows: list[list[str]]) -> None:
     """Columns for people; programs take --json."""
     grid = Table(*columns, box=None, pad_edge=False, header_style="bold")

@@ -16,7 +16,7 @@ import pytest
 
 from quaderno import config as configuration
 from quaderno.config import Config
-from quaderno.storage import agent, buckets, mount_table, mounts
+from quaderno.storage import agent, ballast, buckets, description_disk, mount_table, mounts
 from tests.contract.fault_proxy import FaultProxy
 from tests.contract.storage_fixtures import Hub, Issuer, Program, Store, eventually, new_config
 
@@ -97,6 +97,8 @@ class Node:
             if psutil.pid_exists(pid) and "rclone" in psutil.Process(pid).name():
                 os.kill(pid, signal.SIGKILL)
         mount_table.unmount_all(self.config.dir)
+        for large in (description_disk.image(self.config), ballast.path(self.config)):
+            large.unlink(missing_ok=True)  # pytest keeps the directory for a while
         self.store.stop()
 
 

@@ -15,6 +15,7 @@ from quaderno.checks import Finding
 from quaderno.config import Config, generate
 from quaderno.errors import HostError
 from quaderno.images import host as images_host
+from quaderno.storage import description_disk
 from tests.service.running import free_ports
 
 GB = 10**9
@@ -65,6 +66,18 @@ def test_fuse(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     device.touch()
     (tmp_path / "fusermount3").touch(mode=0o755)
     assert found(checks.check_fuse(config, device)) == []
+
+
+def test_description_disk(config: Config, tmp_path: Path) -> None:
+    device, programs = tmp_path / "loop-control", tmp_path / "programs"
+    programs.mkdir()
+    warned = [("description-disk", "warning")]
+    assert found(checks.check_description_disk(config, device, str(programs))) == warned
+    for name in description_disk.PROGRAMS:
+        (programs / name).touch(mode=0o755)
+    assert found(checks.check_description_disk(config, device, str(programs))) == warned
+    device.touch()
+    assert found(checks.check_description_disk(config, device, str(programs))) == []
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,13 @@ class Agent(Section):
         description="Bytes to keep free on the disk of the caches, or 15 % of it where that is "
         "less: below, people's storage is read-only.",
     )
+    description_disk: Memory = Field(
+        parse_memory("512M"),
+        ge=16 * 2**20,
+        description="Size of the file system that holds the descriptions of cached files, 512 of "
+        "them in each MiB; a twentieth of the disk where that is less. A larger one is in force "
+        "after `quaderno down` and `up`.",
+    )
     write_back: float = Field(
         1.0, ge=0, le=60, description="Seconds from closing a file to its upload."
     )

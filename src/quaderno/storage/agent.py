@@ -32,7 +32,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from quaderno import names
 from quaderno.config import Config, load_file
 from quaderno.errors import QuadernoError, StorageError
-from quaderno.storage import buckets, directories, keys, metrics, mount_table, mounts
+from quaderno.storage import (
+    ballast,
+    buckets,
+    description_disk,
+    directories,
+    keys,
+    metrics,
+    mount_table,
+    mounts,
+)
 from quaderno.storage.states import State
 from quaderno.storage.sts import Keys
 from quaderno.storage.user_mounts import UserMounts
@@ -75,6 +84,13 @@ class Agent:
         for user in self.users.values():
             user.mounts_changed(present)
 
+    def warnings(self) -> list[str]:
+        """What is wrong with this node's own disks. Blocking."""
+        found = []
+        with contextlib.suppress(OSError):
+            found = [ballast.warning(self.config), description_disk.warning(self.config)]
+        return [warning for warning in found if warning]
+
     async def drain(self, seconds: float) -> dict[str, Any]:
         """Upload and unmount everything; after `seconds`, what is not finished.
 
@@ -99,8 +115,10 @@ class Agent:
 
 
 async def health(request: Request) -> JSONResponse:
-    """GET /health"""
-    return JSONResponse({"status": "ok", "users": len(_agent(request).users)})
+    """GET /health: `warnings` are an operator's business."""
+    agent = _agent(request)
+    warnings = await asyncio.to_thread(agent.warnings)
+    return JSONResponse({"status": "ok", "users": len(agent.users), "warnings": warnings})
 
 
 async def users(request: Request) -> JSONResponse:
@@ -111,7 +129,8 @@ async def users(request: Request) -> JSONResponse:
 async def metrics_text(request: Request) -> Response:
     """GET /metrics, for Prometheus."""
     active = await _active(request)
-    text = metrics.exposition(user.describe() for user in active)
+    disk = await asyncio.to_thread(ballast.measure, _agent(request).config)
+    text = metrics.exposition((user.describe() for user in active), disk)
     return Response(text, media_type=metrics.CONTENT_TYPE)
 
 
@@ -306,10 +325,12 @@ async def running(config: Config) -> AsyncIterator[Agent]:
         agent = Agent(config, client)
         # Reads the S3 service's description now rather than while somebody waits.
         await asyncio.to_thread(buckets.client, config, Keys.from_container_credentials(_NO_KEYS))
+        looking = asyncio.create_task(ballast.keep_watch(config), name="ballast")
         with mount_table.watching(agent.mounts_changed):
             agent.resume()
             yield agent
             agent.detach()
+        looking.cancel()
 
 
 _NO_KEYS = dict.fromkeys(("AccessKeyId", "SecretAccessKey", "Token"), "none") | {

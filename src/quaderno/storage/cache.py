@@ -165,6 +165,11 @@ def description_root(plan: MountPlan, area: Area) -> Path:
     return _root(plan, area, _DESCRIPTIONS)
 
 
+def area_descriptions(plan: MountPlan, area: Area) -> Path:
+    """The directory of an area's descriptions, which may be a link to another disk."""
+    return plan.cache / _DESCRIPTIONS / area.name
+
+
 def spans(descriptor: int, size: int) -> Iterator[Span]:
     """The parts of a sparse file that are no holes, by the file system's blocks (lseek(2))."""
     position = 0

@@ -11,7 +11,7 @@ import secrets
 from pathlib import Path
 
 from quaderno.config import Config
-from quaderno.storage import mount_table, mounts
+from quaderno.storage import description_disk, mount_table, mounts
 from quaderno.storage.mounts import MountPlan
 
 
@@ -24,6 +24,7 @@ def prepare_node(config: Config) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
         path.chmod(0o700)
     mount_table.make_shared(config.mounts)
+    description_disk.ensure(config)
 
 
 def prepare_binds(plan: MountPlan) -> None:
@@ -66,6 +67,7 @@ def prepare_state(config: Config, plan: MountPlan) -> None:
     """rclone's configuration and token; both stay the same over restarts. Raises OSError."""
     for path in (plan.state, plan.cache):
         path.mkdir(mode=0o700, exist_ok=True)
+    description_disk.place(config, plan)
     plan.rclone_config.write_text(mounts.rclone_config(config, plan.areas), encoding="utf-8")
     if not plan.token.exists():
         _replace(plan.token, secrets.token_urlsafe(32))

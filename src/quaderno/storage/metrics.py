@@ -11,17 +11,31 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from quaderno.storage.cache_disk import CacheDisk
 from quaderno.storage.health import Level
 from quaderno.storage.states import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-def exposition(people: Iterable[Mapping[str, Any]]) -> bytes:
-    """The metrics of people as `UserMounts.describe` describes them."""
+def exposition(people: Iterable[Mapping[str, Any]], disk: CacheDisk) -> bytes:
+    """The metrics of people as `UserMounts.describe` describes them, and of the cache's disk."""
     registry = CollectorRegistry()
     registry.register(_People(list(people)))
+    registry.register(_Disk(disk))
     return generate_latest(registry)
+
+
+class _Disk(Collector):
+    def __init__(self, disk: CacheDisk) -> None:
+        self._disk = disk
+
+    def collect(self) -> Iterator[Metric]:
+        for name, text, value in (
+            ("free", "Bytes free on the disk of the caches.", self._disk.free),
+            ("ballast_missing", "Bytes of ballast given up.", self._disk.missing),
+        ):
+            yield GaugeMetricFamily(f"quaderno_storage_cache_disk_{name}_bytes", text, value)
 
 
 class _People(Collector):

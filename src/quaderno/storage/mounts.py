@@ -64,7 +64,8 @@ class MountPlan:
     """Everything about one person's mounts on this node.
 
     `root` is what their servers bind; `areas` are in the order of mounting, nested ones last;
-    `state` holds what belongs to this one person: cache, socket, log, registrations.
+    `state` holds what belongs to this one person: cache, socket, log, registrations. What rclone
+    knows of the cached files of writable areas is in `descriptions`, on a disk of its own.
     """
 
     username: str
@@ -72,6 +73,7 @@ class MountPlan:
     local: Path
     areas: tuple[Area, ...]
     state: Path
+    descriptions: Path
 
     @property
     def writable(self) -> tuple[Area, ...]:
@@ -129,6 +131,11 @@ def users_directory(config: Config) -> Path:
     return config.dir / "agent" / "users"
 
 
+def descriptions_directory(config: Config) -> Path:
+    """The parent of each person's `descriptions`; the disk that holds them is mounted there."""
+    return config.dir / "agent" / "descriptions"
+
+
 def plan(config: Config, username: str) -> MountPlan:
     """The mounts of `username`, which must be a valid one (`names.username_problem`)."""
     root, scratch = config.mounts / username, config.store.scratch_bucket
@@ -142,6 +149,7 @@ def plan(config: Config, username: str) -> MountPlan:
             Area("own", scratch, username, root / "scratch" / username, False, 0.25),
         ),
         state=users_directory(config) / username,
+        descriptions=descriptions_directory(config) / username,
     )
 
 

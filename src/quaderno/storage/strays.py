@@ -160,10 +160,11 @@ def _open_files(plan: MountPlan) -> set[str]:
     """
     found: set[str] = set()
     tops = {f"/{area.shown}/" for area in plan.writable}
+    rclones_own = (str(plan.state), str(plan.descriptions))
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             for path in _paths(process):
-                if not path.startswith(str(plan.state)):  # rclone's own
+                if not path.startswith(rclones_own):
                     found.update(_endings(path, tops))
     return found
 

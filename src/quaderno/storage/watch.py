@@ -9,13 +9,20 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import time
 from pathlib import Path
 
 from quaderno.config import Config
 from quaderno.errors import StorageError
-from quaderno.storage import cache, freshness, mount_table, rescued, uploads
+from quaderno.storage import (
+    ballast,
+    cache,
+    description_disk,
+    freshness,
+    mount_table,
+    rescued,
+    uploads,
+)
 from quaderno.storage.cache import CachedFile, Unsent
 from quaderno.storage.health import Figures, Pending, Refused
 from quaderno.storage.keys import HubKeys
@@ -29,8 +36,6 @@ LOG = logging.getLogger("quaderno.agent")
 LOOK_EVERY = 2.0  # seconds
 PROBE_EVERY = 3.0  # seconds between tries of one upload while all of them fail
 REFUSED_AFTER = 3  # tries of an upload that the store refuses
-SMALL_DISK = 0.15  # of a disk's size is kept free where that is less than `agent.cache_reserve`
-_EASE = 1.2  # how much more must be free until writing is allowed again
 _PATIENCE = 10.0  # seconds for a read through a mount
 _COUNT_RESCUED_EVERY = 60.0  # seconds
 _SCAN_SHARE = 0.02  # of the time may go into reading the cache's descriptions
@@ -153,9 +158,9 @@ class Watch:
         """Why nothing more may be written, for the person; nothing when it may."""
         if any(not self._refusals.is_quota(upload) for upload in refused):
             return "The object store refuses your files, so your storage is read-only for now."
-        disk = shutil.disk_usage(self._plan.cache)
-        needed = min(self._config.agent.cache_reserve, int(disk.total * SMALL_DISK))
-        if disk.free < needed * (_EASE if is_read_only else 1):
+        if ballast.measure(self._config).is_short(was_short=is_read_only) or (
+            description_disk.is_short(self._config, was_short=is_read_only)
+        ):
             return "The disk of this node is full, so your storage is read-only for now."
         if sum(upload.bytes for upload in self.waiting) > self._config.agent.cache_size:
             return "Too much waits to be saved, so your storage is read-only until it is."

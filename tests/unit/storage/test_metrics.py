@@ -5,6 +5,9 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from quaderno.storage import metrics
+from quaderno.storage.cache_disk import CacheDisk
+
+DISK = CacheDisk(total=100 << 30, free=5000, held=1 << 29, reserve=2 << 30)
 
 
 def person(state: str = "READY", level: str = "ok", **more: Any) -> dict[str, Any]:
@@ -13,7 +16,7 @@ def person(state: str = "READY", level: str = "ok", **more: Any) -> dict[str, An
 
 
 def values(*people: dict[str, Any]) -> dict[str, float]:
-    text = metrics.exposition(people).decode()
+    text = metrics.exposition(people, DISK).decode()
     return {
         "/".join([sample.name.removeprefix("quaderno_storage_"), *sample.labels.values()]): (
             sample.value
@@ -49,5 +52,11 @@ def test_everybody_is_summed_up() -> None:
     assert (found["refused_files"], found["rescued_files"], found["read_only_people"]) == (1, 4, 1)
 
 
+def test_the_disk_of_the_caches() -> None:
+    found = values()
+    assert found["cache_disk_free_bytes"] == 5000
+    assert found["cache_disk_ballast_missing_bytes"] == 1 << 29
+
+
 def test_nobody_is_named() -> None:
-    assert b"ada" not in metrics.exposition([person(user="ada")])
+    assert b"ada" not in metrics.exposition([person(user="ada")], DISK)
