@@ -215,28 +215,36 @@ def test_without_the_disk_they_are_in_the_cache(
     assert not any(link.is_symlink() for link in links(plan).values())
 
 
-def test_unsent_files_of_an_earlier_version_move_there(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     with running_node(tmp_path_factory.mktemp("n")) as node:
-        root, plan = node.ready("alice"), mounts.plan(node.config, "alice")
-        assert os.listdir(root / "alice") == []  # noqa: PTH208 - rclone has keys from now on
-        node.faults.switch("away")
-        as_user("for name in 'xyz': open(name, 'w').write(name * 9)", root / "alice")
-        node.agent.stop(signal.SIGKILL)
-        os.kill(node.rclone("alice"), signal.SIGKILL)
-        _as_an_earlier_version_left_it(node, plan)
-        node.faults.switch("pass")
-        node.start_agent()
-        node.in_state("alice", "READY")
-        eventually(lambda: node.keys_in_s3("alice", "alice") == {*"xyz"}, 30, "all is uploaded")
-        log = (node.config.dir / "agent.log").read_text()
-        assert "before a crash" not in log, "nothing had to be repaired"
-        assert links(plan)["home"].is_symlink()
-        assert (links(plan)["home"] / "alice" / "x").exists()
+        yield node
 
 
-def _as_an_earlier_version_left_it(node: Node, plan: MountPlan) -> None:
+def unsent(node: Node, user: str) -> MountPlan:
+    """Of three files that are in the cache only; neither agent nor rclone runs any more."""
+    root = node.ready(user)
+    assert os.listdir(root / user) == []  # noqa: PTH208 - rclone has keys from now on
+    node.faults.switch("away")
+    as_user("for name in 'xyz': open(name, 'w').write(name * 9)", root / user)
+    node.release(user)
+    node.in_state(user, "DRAINING")
+    node.agent.stop(signal.SIGKILL)
+    os.kill(node.rclone(user), signal.SIGKILL)
+    return mounts.plan(node.config, user)
+
+
+def uploaded_by_the_next_agent(node: Node, user: str) -> None:
+    node.faults.switch("pass")
+    node.start_agent()
+    eventually(lambda: node.keys_in_s3(user, user) == {*"xyz"}, 30, "all is uploaded")
+    node.in_state(user, "UNMOUNTED", 30)
+    body = node.s3(user).get_object(Bucket=user, Key="x")["Body"].read()
+    assert body == b"xxxxxxxxx"
+
+
+def test_unsent_files_of_an_earlier_version_move_there(node: Node) -> None:
+    plan = unsent(node, "alice")
     for area in plan.writable:
         link = cache.area_descriptions(plan, area)
         target = link.readlink()
@@ -244,3 +252,14 @@ def _as_an_earlier_version_left_it(node: Node, plan: MountPlan) -> None:
         subprocess.run(["/usr/bin/cp", "-a", target, link], check=True)
     description_disk.unmount(node.config)
     description_disk.image(node.config).unlink()
+    uploaded_by_the_next_agent(node, "alice")
+    assert "before a crash" not in (node.config.dir / "agent.log").read_text(), "it was whole"
+    assert links(plan)["home"].is_symlink()
+
+
+def test_unsent_files_whose_descriptions_are_lost_are_uploaded(node: Node) -> None:
+    plan = unsent(node, "bob")
+    description_disk.unmount(node.config)
+    description_disk.image(node.config).unlink()
+    assert not links(plan)["home"].exists()
+    uploaded_by_the_next_agent(node, "bob")

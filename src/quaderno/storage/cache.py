@@ -129,10 +129,13 @@ class Changed:
         Blocking.
         """
         seen, found = {}, []
+        lost = [area for area in self._plan.writable if _leads_nowhere(self._plan, area)]
         for file in files(self._plan):
             try:
                 status = file.meta.stat()
             except OSError:
+                if file.area in lost:
+                    found.append(file)
                 continue  # uploaded and forgotten since the directory was listed
             known = self._seen.get(file.meta)
             if known is None or known[:2] != (status.st_mtime_ns, status.st_size):
@@ -168,6 +171,12 @@ def description_root(plan: MountPlan, area: Area) -> Path:
 def area_descriptions(plan: MountPlan, area: Area) -> Path:
     """The directory of an area's descriptions, which may be a link to another disk."""
     return plan.cache / _DESCRIPTIONS / area.name
+
+
+def _leads_nowhere(plan: MountPlan, area: Area) -> bool:
+    """Whether the disk of its descriptions is not there."""
+    directory = area_descriptions(plan, area)
+    return directory.is_symlink() and not directory.exists()
 
 
 def spans(descriptor: int, size: int) -> Iterator[Span]:

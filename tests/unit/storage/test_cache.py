@@ -69,6 +69,17 @@ def test_what_was_read_is_read_again_when_it_changes(plan: MountPlan) -> None:
     assert found.files() == []
 
 
+def test_files_whose_descriptions_are_out_of_reach_may_be_changed(plan: MountPlan) -> None:
+    home, own = plan.writable
+    found, file = cache.Changed(plan), put(plan, "file", "work", None)
+    assert found.files() == []
+    cache.area_descriptions(plan, own).parent.mkdir()
+    cache.area_descriptions(plan, own).symlink_to(plan.state / "not-mounted")
+    assert found.files() == []
+    cache.area_descriptions(plan, home).symlink_to(plan.state / "not-mounted")
+    assert found.files() == [file]
+
+
 def test_unsent_counts_bytes_and_the_oldest(plan: MountPlan) -> None:
     one, two = put(plan, "one", "1234", WHOLE), put(plan, "two", "12", WHOLE)
     os.utime(two.data, (1000, 1000))
