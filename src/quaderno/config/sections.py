@@ -313,6 +313,21 @@ class Servers(Section):
         description="Seconds that the download of an image may make no progress before it is "
         "given up and tried again. One that moves may take as long as it needs.",
     )
+    saved_size: Memory = Field(
+        parse_memory("1G"),
+        description="Bytes of files that exist only in a server which are copied to "
+        "`cloud_storage/<user>/saved/` when it stops and nobody says what to do, the smallest "
+        "files first; 0 copies none.",
+    )
+    idle_timeout: int = Field(
+        24 * 3600,
+        ge=0,
+        description="Seconds without activity of a kernel, terminal or browser after which a "
+        "server is stopped; servers report every five minutes. 0: never.",
+    )
+    max_age: int = Field(
+        0, ge=0, description="Seconds after which a server is stopped in any case. 0: never."
+    )
     http_timeout: int = Field(
         120, ge=5, description="Seconds a running container may take until JupyterLab answers."
     )

@@ -24,6 +24,7 @@ from quaderno.config import Config
 from quaderno.errors import LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
+from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
 from quaderno.hub.storage import RefreshHandler, StorageHandler
 
 # Seconds of life a token must have left to be used; with less it is renewed first.
@@ -83,6 +84,11 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             (r"/api/quaderno/users/([^/]+)/access-token", AccessTokenHandler),
             (r"/api/quaderno/users/([^/]+)/storage", StorageHandler),
             (r"/api/quaderno/users/([^/]+)/storage/refresh", RefreshHandler),
+            (r"/api/quaderno/users/([^/]+)/workarea", WorkareaHandler),
+            (r"/api/quaderno/users/([^/]+)/workarea/notice", NoticeHandler),
+            # In the place of JupyterHub's, which come later.
+            (r"/api/users/([^/]+)/server", ServerHandler),
+            (r"/api/users/([^/]+)/servers/([^/]*)", ServerHandler),
         ]
 
     async def discover(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quaderno import config as quaderno_config
-from quaderno.hub import TEMPLATES, options, scoped, tokens
+from quaderno.hub import TEMPLATES, culling, options, scoped, tokens
 from quaderno.hub.authenticator import QuadernoAuthenticator, keep_newest_tokens
 from quaderno.hub.failures import WithoutTraces
 from quaderno.hub.proxy import EdgeProxy
@@ -86,12 +86,14 @@ c.Spawner.consecutive_failure_limit = 0
 c.JupyterHub.custom_scopes = scoped.SCOPE_DEFINITIONS
 c.JupyterHub.services = [
     {"name": "agent", "api_token": config.agent.hub_token.get_secret_value(), "display": False},
+    *culling.services(config),
     *tokens.declared_services(config),
 ]
 c.JupyterHub.load_roles = [
     {"name": "user", "scopes": ["self", *scoped.OWN]},
     {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *scoped.OWN]},
     {"name": "agent", "services": ["agent"], "scopes": [scoped.S3_KEYS_SCOPE]},
+    *culling.roles(config),
     *tokens.declared_roles(config),
 ]
 

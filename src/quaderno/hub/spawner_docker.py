@@ -12,7 +12,6 @@ import httpx
 import requests
 from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
-from dockerspawner import DockerSpawner
 from jupyterhub.utils import maybe_future
 from traitlets import Any as AnyTrait
 
@@ -21,6 +20,7 @@ from quaderno.errors import OptionsError, StorageError
 from quaderno.hub import networks, options, pulling, server
 from quaderno.hub.agent_client import AgentClient, shared
 from quaderno.hub.failures import SUGGESTION, StartFailure
+from quaderno.hub.guard import GuardedSpawner
 from quaderno.hub.progress import Event, Progress
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ _TRY_AGAIN_AFTER = 2
 _ENGINE_ERRORS = (DockerException, requests.RequestException)
 
 
-class QuadernoDockerSpawner(DockerSpawner):
+class QuadernoDockerSpawner(GuardedSpawner):
     """One container a server, confined as `server.py` says, on a network of its own."""
 
     quaderno: Config = AnyTrait(config=True, help="The instance's settings.")
@@ -127,7 +127,7 @@ class QuadernoDockerSpawner(DockerSpawner):
         return where
 
     async def _start(self) -> tuple[str, int]:
-        self.steps = Progress()
+        self.steps, self.answers = Progress(), False
         self.steps.begin("options")
         try:
             self._apply(options.parse(self.quaderno, self.user_options))
@@ -137,6 +137,7 @@ class QuadernoDockerSpawner(DockerSpawner):
         try:
             ip, port = await super().start()
             await self._answers(ip, port)
+            self.answers = True
         except _ENGINE_ERRORS as error:
             refused = isinstance(error, APIError)
             raise StartFailure(
@@ -330,11 +331,13 @@ class QuadernoDockerSpawner(DockerSpawner):
         return f"exit code {state['ExitCode']}" + (", out of memory" if state["OOMKilled"] else "")
 
     async def stop(self, now: bool = False) -> None:  # noqa: ARG002 - JupyterHub's signature
-        """Stop the container; what belongs to it goes in `run_post_stop_hook`.
+        """Copy what exists only in the container and stop it; the rest goes in
+        `run_post_stop_hook`.
 
         Waits a minute for an engine that does not answer, then raises: to forget a server that
         may run is worse than to be slow.
         """
+        await self.keep()
         deadline = time.monotonic() + _ENGINE_PATIENCE
         while True:
             try:

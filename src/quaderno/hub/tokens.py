@@ -19,6 +19,7 @@ from jupyterhub.utils import utcnow
 from quaderno import config as quaderno_config
 from quaderno.config import Config
 from quaderno.errors import ConfigError, QuadernoError
+from quaderno.hub import culling
 from quaderno.hub.scoped import SCOPE_DEFINITIONS
 
 
@@ -60,8 +61,8 @@ def create(config: Config, name: str, wanted: list[str]) -> str:
         raise ConfigError(
             f"{name!r} cannot name a service", "Use lower-case letters, digits and hyphens"
         )
-    if name == "agent":
-        raise ConfigError("'agent' is the node agent's own service", "Choose another name")
+    if name in ("agent", culling.NAME):
+        raise ConfigError(f"{name!r} is a service of the hub's own", "Choose another name")
     scopes.define_custom_scopes(SCOPE_DEFINITIONS)
     for scope in wanted:
         if scope.partition("!")[0] not in scopes.scope_definitions:

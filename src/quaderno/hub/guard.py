@@ -1,0 +1,156 @@
+"""A spawner that leaves no file behind: before a container goes, what exists only there is copied.
+
+What happened is kept in the spawner's state, which JupyterHub keeps in its database, until the next
+stop: after a restart of the hub, too, and where the storage was away.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import requests
+from docker.errors import DockerException
+from dockerspawner import DockerSpawner
+
+from quaderno.config import Config
+from quaderno.hub import inside, workarea
+from quaderno.hub.inside import InsideError, NoProgramError
+from quaderno.hub.workarea import Look, Saved, Stop
+
+# Seconds: for somebody who looks at a page; for a stop, which must end; for what can wait.
+LOOK = 15.0
+SAVE = 120.0
+SAVE_PATIENTLY = 1800.0
+_GRACE = 10.0  # seconds by which the program ends before it is given up
+_ENGINE_ERRORS = (DockerException, requests.RequestException)
+
+Why = Literal["person", "administrator", "idle", "age"]
+
+
+class UnsavedError(Exception):
+    """Files could not be copied, and whoever asked for the stop would rather know; the text is a
+    sentence for them."""
+
+
+class GuardedSpawner(DockerSpawner):
+    """A server whose files are looked after when it stops."""
+
+    quaderno: Config
+
+    # Of its own: a container that does not answer must not keep others from starting.
+    _looking = ThreadPoolExecutor(16, thread_name_prefix="workarea")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.last_stop: Stop | None = None
+        self.answers = True  # until a start says otherwise: nothing was done in it yet
+        self.why: Why = "administrator"
+        self._kept = False
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        if "last_stop" in state:
+            self.last_stop = Stop.model_validate(state["last_stop"])
+
+    def get_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().get_state()
+        if self.last_stop:
+            state["last_stop"] = self.last_stop.model_dump()
+        return state
+
+    def notice(self) -> dict[str, Any] | None:
+        """What this server's person is told of the last stop."""
+        return workarea.notice(self.last_stop)
+
+    def dismiss(self) -> None:
+        """They have read it."""
+        if self.last_stop:
+            self._record(self.last_stop.model_copy(update={"seen": True}))
+
+    # --- asking the server
+
+    async def look(self) -> Look:
+        """Which files exist only in it. Raises InsideError, DockerException."""
+        return workarea.parse_look(await self._ask("list", LOOK))
+
+    async def _save(self, most: int | None, within: float) -> Saved:
+        limit = [] if most is None else [f"--most={most}"]
+        return workarea.parse_saved(await self._ask("save", within, *limit))
+
+    async def _ask(self, verb: str, within: float, *more: str) -> bytes:
+        command = [workarea.PROGRAM, verb, "--json", f"--within={within:g}", *more]
+        return await asyncio.get_running_loop().run_in_executor(
+            self._looking, inside.run, self.client, self.object_name, command, within + _GRACE
+        )
+
+    # --- before it stops
+
+    def leave(self, why: Why) -> None:
+        """The person has said that nothing is to be copied."""
+        self._done(Stop(at=_now(), by=why))
+
+    async def keep_all(self, why: Why) -> None:
+        """Copy everything, or raise UnsavedError: nothing has stopped then."""
+        try:
+            saved = await self._save(None, SAVE_PATIENTLY)
+        except (InsideError, *_ENGINE_ERRORS) as error:
+            raise UnsavedError("Your server does not answer, so nothing was copied.") from error
+        if saved.left.count:
+            raise UnsavedError(workarea.unsaved(saved))
+        self._done(Stop(at=_now(), by=why, saved=saved))
+
+    async def keep_for_later(self, why: Why) -> None:
+        """Copy what fits, or raise UnsavedError when a later try may do better. A container that
+        gives no answer will give none later, either."""
+        stop = await self._stopped(why)
+        if stop.saved and stop.saved.failed:
+            raise UnsavedError(workarea.unsaved(stop.saved))
+        self._done(stop)
+
+    async def keep(self) -> None:
+        """At every stop: copy what fits, unless that is done or declined. Raises nothing, and ends
+        within `SAVE` seconds and a few: the stop goes on."""
+        if self._kept or not self.answers or not self.object_id:
+            return
+        self._done(await self._stopped(self.why))
+
+    async def _stopped(self, why: Why) -> Stop:
+        limit = self.quaderno.servers.saved_size
+        try:
+            saved = await self._save(limit, SAVE)
+        except (InsideError, *_ENGINE_ERRORS) as error:
+            return Stop(at=_now(), by=why, problem=self._problem(error))
+        return Stop(at=_now(), by=why, saved=saved, limit=limit)
+
+    def _problem(self, error: Exception) -> str:
+        """A sentence; none for an image that has no such program, which is no news."""
+        if isinstance(error, NoProgramError):
+            return ""
+        self.log.warning("Files of %s are not known: %s", self._log_name, error)
+        return (
+            "Your server did not say which of its files existed nowhere else. What was not in "
+            "cloud_storage or local is gone."
+        )
+
+    def _done(self, stop: Stop) -> None:
+        self._kept = True
+        self._record(stop)
+        if saved := stop.saved:
+            self.log.info(
+                "%s of %s copied to %s, %s left",
+                workarea.files(saved.copied),
+                self._log_name,
+                saved.directory,
+                workarea.files(saved.left),
+            )
+
+    def _record(self, stop: Stop) -> None:
+        """At once: the hub may end before the stop does."""
+        self.last_stop = stop
+        self.orm_spawner.state = self.get_state()
+        self.db.commit()
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

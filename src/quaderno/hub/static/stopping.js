@@ -1,0 +1,214 @@
+// Before a server stops, the hub's home page says which files exist only in it; after, what became of them.
+"use strict";
+
+const notice = document.getElementById("notice");
+const dialog = document.getElementById("stopping");
+const stopButton = document.getElementById("stop-my-server");
+const news = document.getElementById("stop-news");
+const lookAgain = 1000; // milliseconds, while a server stops
+const lookFor = 20000; // milliseconds; the hub itself waits a little less
+
+function part(within, name) {
+  return within.querySelector(`[data-is="${name}"]`);
+}
+
+function tell(element, text) {
+  element.textContent = text;
+  element.hidden = !text;
+}
+
+function amount(bytes) {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (bytes >= 999.5 && unit < units.length - 1) {
+    bytes /= 1000;
+    unit += 1;
+  }
+  return `${unit && bytes < 9.95 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
+}
+
+function count(number, thing) {
+  return `${number} ${thing}${number === 1 ? "" : "s"}`;
+}
+
+/** The JSON of the hub's answer, null when it is empty. Throws an Error that is a sentence. */
+async function ask(url, { method = "GET", body, within } = {}) {
+  let answer;
+  try {
+    answer = await fetch(url, {
+      method,
+      headers: { "X-XSRFToken": notice.dataset.xsrf, "Content-Type": "application/json" },
+      body: body && JSON.stringify(body),
+      signal: within && AbortSignal.timeout(within),
+    });
+  } catch {
+    throw new Error("The service does not answer.");
+  }
+  const text = await answer.text();
+  let said = null;
+  try {
+    said = text && JSON.parse(text);
+  } catch {
+    said = null;
+  }
+  if (!answer.ok) {
+    throw new Error(said?.message || `That did not work (error ${answer.status}).`);
+  }
+  return said;
+}
+
+// --- the notice
+
+function item(text) {
+  const element = document.createElement("li");
+  element.textContent = text;
+  return element;
+}
+
+function paragraph(text) {
+  const element = document.createElement("p");
+  element.textContent = text;
+  return element;
+}
+
+async function showNotice() {
+  const { notice: told } = await ask(`${notice.dataset.workarea}/notice`);
+  if (told) {
+    notice.classList.toggle("q-lost", told.lost);
+    part(notice, "files").replaceChildren(...told.files.map(item));
+    part(notice, "files").hidden = !told.files.length;
+    notice.hidden = false;
+    part(notice, "sentences").replaceChildren(...told.sentences.map(paragraph));
+  }
+}
+
+notice.querySelector('[data-does="dismiss"]').addEventListener("click", async () => {
+  notice.hidden = true;
+  await ask(`${notice.dataset.workarea}/notice`, { method: "DELETE" }).catch(() => {
+    notice.hidden = false;
+  });
+});
+
+// --- the dialog
+
+function choices(disabled) {
+  for (const button of dialog.querySelectorAll("button")) {
+    button.disabled = disabled;
+  }
+}
+
+function row({ path, bytes }) {
+  const line = document.createElement("tr");
+  for (const text of [path, amount(bytes)]) {
+    line.append(Object.assign(document.createElement("td"), { textContent: text }));
+  }
+  return line;
+}
+
+function notListed({ count: all, files, left_out: leftOut, complete, unseen }) {
+  const words = [];
+  if (all > files.length) {
+    words.push(`${count(all - files.length, "more file")} of them, older than these.`);
+  }
+  if (!complete) {
+    words.push("There are more files than could be looked at.");
+  }
+  if (unseen) {
+    words.push(`${count(unseen, "place")} could not be read.`);
+  }
+  if (leftOut.length) {
+    words.push(`Caches and environments are not copied: ${leftOut.join(", ")}.`);
+  }
+  return words.join(" ");
+}
+
+const NO_STORAGE = {
+  away: "cloud_storage is not there now, so nothing can be copied.",
+  "read-only": "cloud_storage is read-only now, so nothing can be copied.",
+};
+
+/** Opens the dialog with what was found, or with why nothing is known. */
+function offer(found, problem) {
+  const save = dialog.querySelector('[data-does="save"]');
+  save.hidden = !found || found.storage in NO_STORAGE;
+  tell(
+    part(dialog, "says"),
+    found
+      ? `${count(found.count, "file")} (${amount(found.bytes)}) ${found.count === 1 ? "exists" : "exist"} only in this server.`
+      : "Files that exist only in this server are lost when it stops.",
+  );
+  part(dialog, "files").replaceChildren(...(found?.files ?? []).map(row));
+  part(dialog, "listing").hidden = !found?.files.length;
+  tell(part(dialog, "more"), found ? notListed(found) : "");
+  tell(part(dialog, "problem"), problem || (found && NO_STORAGE[found.storage]) || "");
+  tell(part(dialog, "working"), "");
+  choices(false);
+  dialog.showModal();
+  (save.hidden ? dialog.querySelector('[data-does="keep"]') : save).focus();
+}
+
+/** Stops the server; `workarea` says what becomes of its files. */
+async function stop(workarea) {
+  choices(true);
+  tell(part(dialog, "problem"), "");
+  tell(part(dialog, "working"), workarea === "save" ? "Copying, then stopping …" : "Stopping …");
+  try {
+    await ask(notice.dataset.stop, { method: "DELETE", body: workarea && { workarea } });
+    await stopped();
+  } catch (error) {
+    if (!dialog.open) {
+      offer(null, error.message);
+      return;
+    }
+    tell(part(dialog, "working"), "");
+    tell(part(dialog, "problem"), error.message);
+    choices(false);
+  }
+}
+
+/** Waits for the end of a stop that is slow, then shows the page as it is now. */
+async function stopped() {
+  const { running } = await ask(`${notice.dataset.workarea}/notice`);
+  if (running) {
+    setTimeout(() => stopped().catch(() => location.reload()), lookAgain);
+  } else {
+    location.reload();
+  }
+}
+
+async function beforeStop() {
+  stopButton.disabled = true;
+  tell(news, "Looking for files that exist only in your server …");
+  let found = null;
+  try {
+    found = await ask(notice.dataset.workarea, { within: lookFor });
+  } catch (error) {
+    tell(news, "");
+    offer(null, error.message);
+    return;
+  } finally {
+    stopButton.disabled = false;
+  }
+  if (found.count || !found.complete || found.unseen) {
+    tell(news, "");
+    offer(found);
+  } else {
+    stopButton.disabled = true;
+    tell(news, "Stopping …");
+    await stop();
+    stopButton.disabled = dialog.open ? false : stopButton.disabled;
+  }
+}
+
+stopButton?.addEventListener("click", beforeStop);
+for (const choice of ["save", "leave"]) {
+  dialog.querySelector(`[data-does="${choice}"]`).addEventListener("click", () => stop(choice));
+}
+dialog.querySelector('[data-does="keep"]').addEventListener("click", () => dialog.close());
+// While something is under way, Escape must not hide it.
+dialog.addEventListener("cancel", (event) => {
+  if (dialog.querySelector("button").disabled) {
+    event.preventDefault();
+  }
+});
+showNotice().catch(() => {}); // storage.js says that the service does not answer

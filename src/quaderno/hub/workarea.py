@@ -1,0 +1,195 @@
+"""What a server says of files that exist nowhere else, and what a person is told of it; pure.
+
+The reports are written in a container that the person controls, so they are read strictly: only
+what is expected, within bounds, and nothing in them decides about anybody else.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from quaderno.hub.inside import InsideError
+
+PROGRAM = "quaderno-workarea"
+NAMED = 20  # files that a notice names
+
+Amount = Annotated[int, Field(ge=0, lt=2**63)]
+Path = Annotated[str, Field(max_length=4 * 4096)]
+Storage = Literal["ok", "read-only", "full", "away"]
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+R = TypeVar("R", bound=_Report)
+
+
+class File(_Report):
+    """A file below `/workarea`; why it was left, if it was."""
+
+    path: Path
+    bytes: Amount
+    reason: Literal["", "limit", "storage", "time", "name", "unreadable"] = ""
+
+
+class Sums(_Report):
+    """How many files, of how many bytes; some of them by name."""
+
+    count: Amount
+    bytes: Amount
+    files: Annotated[list[File], Field(max_length=50)] = []
+
+
+class Look(Sums):
+    """The files that exist only in a server, and whether they could be copied."""
+
+    left_out: Annotated[list[Path], Field(max_length=20)]
+    unseen: Amount
+    complete: bool
+    storage: Storage
+
+
+class Saved(_Report):
+    """What was copied where, and what was left; `failed` of these could be tried again."""
+
+    directory: Annotated[
+        str | None, Field(pattern=r"^cloud_storage/[a-z0-9-]{1,40}/saved/[0-9T-]{15,24}$")
+    ]
+    copied: Sums
+    left: Sums
+    changing: Amount
+    failed: Amount
+    storage: Storage
+    complete: bool
+    unseen: Amount
+
+
+def parse_look(answer: bytes) -> Look:
+    """What `quaderno-workarea list --json` printed. Raises InsideError."""
+    return _parse(Look, answer)
+
+
+def parse_saved(answer: bytes) -> Saved:
+    """What `quaderno-workarea save --json` printed. Raises InsideError."""
+    return _parse(Saved, answer)
+
+
+def _parse(kind: type[R], answer: bytes) -> R:
+    try:
+        return kind.model_validate_json(answer)
+    except ValidationError as error:
+        raise InsideError(f"{PROGRAM} answers nonsense: {error.error_count()} errors") from error
+
+
+# --- what a person is told
+
+
+class Stop(_Report):
+    """How a server was stopped; kept with the hub's record of it until the next one is."""
+
+    at: str  # ISO 8601, UTC
+    by: Literal["person", "administrator", "idle", "age"]
+    saved: Saved | None = None
+    problem: str = ""  # a sentence: why nothing is known of its files
+    limit: Amount = 0
+    seen: bool = False  # the notice was dismissed
+
+
+_WHY = {
+    "idle": "Your last server was stopped because nothing had happened in it for long.",
+    "age": "Your last server was stopped because it had run for as long as servers may.",
+    "administrator": "Your last server was stopped for you.",
+    "person": "",
+}
+_REASONS = {
+    "storage": "cloud_storage did not take it",
+    "time": "there was no time left",
+    "name": "cloud_storage cannot have this name",
+    "unreadable": "it cannot be read",
+}
+
+
+def notice(stop: Stop | None) -> dict[str, Any] | None:
+    """What the next page says about the last stop: `sentences` and `files`; None for nothing."""
+    if stop is None or stop.seen:
+        return None
+    told = list(_sentences(stop))
+    if not told:
+        return None
+    why = _WHY[stop.by]
+    files = stop.saved.left.files[:NAMED] if stop.saved else []
+    return {
+        "at": stop.at,
+        "sentences": [why, *told] if why else told,
+        "files": [f"{file.path} ({size(file.bytes)}): {_why(file, stop)}" for file in files],
+        "lost": bool(stop.problem or (stop.saved and stop.saved.left.count)),
+    }
+
+
+def _sentences(stop: Stop) -> Iterator[str]:
+    if stop.problem:
+        yield stop.problem
+    saved = stop.saved
+    if saved and saved.directory:
+        were = "was" if saved.copied.count == 1 else "were"
+        yield (
+            f"When it stopped, {files(saved.copied)} that existed only there {were} copied to "
+            f"{saved.directory}/."
+        )
+    if saved and saved.changing:
+        which = count(saved.changing)
+        yield f"Something was still writing to {which} of them: look whether all is there."
+    if saved and saved.left.count:
+        were = "was" if saved.left.count == 1 else "were"
+        yield f"{files(saved.left)} {were} not copied and {were_gone(saved.left.count)} gone:"
+    elif saved and not saved.complete:
+        yield "There were more files than could be looked at; the others are gone."
+    elif not saved and not stop.problem and stop.by in ("idle", "age"):
+        yield "No file was lost."
+
+
+def were_gone(number: int) -> str:
+    """The verb."""
+    return "is" if number == 1 else "are"
+
+
+def _why(file: File, stop: Stop) -> str:
+    if file.reason == "limit":
+        return f"more than {size(stop.limit)} in all is not copied unasked"
+    return _REASONS.get(file.reason, "it was left")
+
+
+def unsaved(saved: Saved) -> str:
+    """Why a stop was put off: one sentence with what could not be copied."""
+    first = ", ".join(file.path for file in saved.left.files[:3])
+    states = {
+        "read-only": "cloud_storage is read-only now",
+        "full": "cloud_storage has no room left",
+        "away": "cloud_storage is not there now",
+    }
+    reason = states.get(saved.storage) or _REASONS.get(
+        saved.left.files[0].reason if saved.left.files else "", "something went wrong"
+    )
+    return f"{files(saved.left)} could not be copied, because {reason}: {first}."
+
+
+def files(sums: Sums) -> str:
+    """As `3 files (2 MB)`."""
+    return f"{count(sums.count)} ({size(sums.bytes)})"
+
+
+def count(number: int) -> str:
+    """As `3 files`."""
+    return "1 file" if number == 1 else f"{number} files"
+
+
+def size(amount: int) -> str:
+    """Bytes in powers of 1000, as everywhere on the pages."""
+    value, unit = float(amount), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.1f} {unit}" if unit != "bytes" and value < 9.95 else f"{value:.0f} {unit}"
