@@ -14,6 +14,7 @@ def _load_jupyter_server_extension(server: Any) -> None:
     if "JUPYTERHUB_API_TOKEN" not in os.environ:
         return
     _route(server)
+    server.io_loop.add_callback(_watch_kernels, server)
     path = os.environ.get("OIDC_SOCK")
     if path:
         server.io_loop.add_callback(_listen, server, Path(path))
@@ -21,11 +22,20 @@ def _load_jupyter_server_extension(server: Any) -> None:
 
 def _route(server: Any) -> None:
     from quaderno_server.handlers import handlers
+    from quaderno_server.keeping import Keeping
     from quaderno_server.watch import Watch
 
     application = server.web_app
-    watch = Watch(os.environ, server.log)
-    application.add_handlers(".*$", handlers(application.settings["base_url"], watch))
+    found = handlers(
+        application.settings["base_url"], Watch(os.environ, server.log), Keeping(os.environ)
+    )
+    application.add_handlers(".*$", found)
+
+
+def _watch_kernels(server: Any) -> None:
+    from quaderno_server.activity import watch_kernels
+
+    watch_kernels(server)
 
 
 async def _listen(server: Any, path: Path) -> None:

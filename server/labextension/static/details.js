@@ -3,8 +3,11 @@
 const UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB'];
 const MANY = 20; // refused files that are named; the rest are counted
 
-/** A dialog that opens with `open` and says what `show` was last given; `home` is the hub's. */
-export function details(home) {
+/**
+ * A dialog that opens with `open` and says what `show` was last given; `home` is the hub's, and
+ * `more` comes after.
+ */
+export function details(home, more) {
   const dialog = element('dialog', { id: 'quaderno-details' });
   dialog.setAttribute('aria-labelledby', 'quaderno-details-title');
   const content = element('div');
@@ -13,7 +16,7 @@ export function details(home) {
   close.onclick = () => dialog.close();
   const footer = element('footer');
   footer.append(close);
-  dialog.append(content, footer);
+  dialog.append(content, more, footer);
   // A click beside the dialog is one on its backdrop, which belongs to it.
   dialog.onclick = ({ target }) => target === dialog && dialog.close();
   document.body.append(dialog);
@@ -86,11 +89,11 @@ function linkTo(href, textContent) {
   return said;
 }
 
-function count(number, thing) {
+export function count(number, thing) {
   return `${number} ${thing}${number === 1 ? '' : 's'}`;
 }
 
-function size(bytes) {
+export function size(bytes) {
   const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), UNITS.length - 1);
   const value = bytes / 1000 ** power;
   return `${power && value < 10 ? value.toFixed(1) : Math.round(value)} ${UNITS[power]}`;
@@ -105,6 +108,6 @@ function paragraph(textContent) {
   return element('p', { textContent });
 }
 
-function element(name, properties) {
+export function element(name, properties) {
   return Object.assign(document.createElement(name), properties);
 }

@@ -3,11 +3,12 @@
  * {app, statusBar, fileBrowser, shared, server}; the first three are JupyterLab's own, `shared`
  * gives its modules by name, `server` asks this server's own routes.
  */
+import { addNotice } from './notice.js';
 import { addRefresh } from './refresh.js';
 import { server } from './server.js';
 import { addStatus } from './status.js';
 
-const PARTS = [addStatus, addRefresh];
+const PARTS = [addStatus, addRefresh, addNotice];
 
 /** Add the parts; one that fails does not take the others with it. */
 export async function start(lab) {

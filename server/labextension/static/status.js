@@ -2,6 +2,7 @@
 import { details } from './details.js';
 import { icon } from './icons.js';
 import { poll } from './polling.js';
+import { onlyHere } from './workarea.js';
 
 const UNANSWERED = {
   level: 'warning',
@@ -22,8 +23,12 @@ export async function addStatus({ app, statusBar, shared, server }) {
     stylesheet('style.css')
   ]);
   const hub = PageConfig.getOption('hubPrefix');
-  const popup = details(hub && `${PageConfig.getOption('hubHost')}${hub}home`);
-  const button = makeButton(popup.open);
+  const files = onlyHere(server);
+  const popup = details(hub && `${PageConfig.getOption('hubHost')}${hub}home`, files.node);
+  const button = makeButton(() => {
+    popup.open();
+    files.look();
+  });
   const news = element('span', { className: 'quaderno-news', ariaLive: 'polite' });
 
   const show = health => {

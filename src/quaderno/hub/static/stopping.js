@@ -130,6 +130,10 @@ const NO_STORAGE = {
 /** Opens the dialog with what was found, or with why nothing is known. */
 function offer(found, problem) {
   const save = dialog.querySelector('[data-does="save"]');
+  // Where nobody could look, the server may still be able to copy by itself.
+  const leave = dialog.querySelector('[data-does="leave"]');
+  leave.textContent = found ? "Stop without copying" : "Stop my server";
+  leave.dataset.workarea = found ? "leave" : "";
   save.hidden = !found || found.storage in NO_STORAGE;
   tell(
     part(dialog, "says"),
@@ -156,6 +160,7 @@ async function stop(workarea) {
     await ask(notice.dataset.stop, { method: "DELETE", body: workarea && { workarea } });
     await stopped();
   } catch (error) {
+    tell(news, "");
     if (!dialog.open) {
       offer(null, error.message);
       return;
@@ -193,17 +198,16 @@ async function beforeStop() {
     tell(news, "");
     offer(found);
   } else {
-    stopButton.disabled = true;
     tell(news, "Stopping …");
     await stop();
-    stopButton.disabled = dialog.open ? false : stopButton.disabled;
   }
 }
 
 stopButton?.addEventListener("click", beforeStop);
-for (const choice of ["save", "leave"]) {
-  dialog.querySelector(`[data-does="${choice}"]`).addEventListener("click", () => stop(choice));
-}
+dialog.querySelector('[data-does="save"]').addEventListener("click", () => stop("save"));
+dialog
+  .querySelector('[data-does="leave"]')
+  .addEventListener("click", ({ currentTarget }) => stop(currentTarget.dataset.workarea));
 dialog.querySelector('[data-does="keep"]').addEventListener("click", () => dialog.close());
 // While something is under way, Escape must not hide it.
 dialog.addEventListener("cancel", (event) => {

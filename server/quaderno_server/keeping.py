@@ -1,0 +1,57 @@
+"""What JupyterLab asks about files that exist only in this server, and about the last one's."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+from urllib.parse import quote
+
+from quaderno_server import copies, credentials, saving
+from quaderno_server.copies import Json, Place
+from quaderno_server.credentials import CredentialsError
+
+T = TypeVar("T")
+
+LOOK = 20.0  # seconds
+SAVE = 1800.0  # seconds; somebody has asked for it and can see that it goes on
+HUB_TIMEOUT = 5.0  # seconds
+
+
+class Keeping:
+    """`environment` is that of the server."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._threads = ThreadPoolExecutor(3, "quaderno-workarea")
+        self._told = False
+
+    async def look(self) -> Json:
+        """As `copies.look`."""
+        return await self._in_thread(lambda: copies.look(Place.here(self._environment), LOOK))
+
+    async def save(self) -> Json:
+        """As `saving.save`, everything."""
+        return await self._in_thread(lambda: saving.save(Place.here(self._environment), None, SAVE))
+
+    async def notice(self) -> Json:
+        """What the hub has to say of the last server; once in the life of this one."""
+        if self._told:
+            return {"notice": None}
+        self._told = True
+        name = quote(self._environment.get("JUPYTERHUB_SERVER_NAME", ""), safe="")
+        path = f"workarea/notice?server={name}"
+        ask = functools.partial(
+            credentials.ask, self._environment, path, "notice", timeout=HUB_TIMEOUT
+        )
+        try:
+            answer = await self._in_thread(ask)
+        except CredentialsError:
+            self._told = False
+            return {"notice": None}
+        return {"notice": answer.get("notice") if isinstance(answer, dict) else None}
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
