@@ -28,6 +28,7 @@ from quaderno.components import Component
 from quaderno.config import Config
 from quaderno.errors import ComponentError
 from quaderno.host import Progress
+from quaderno.hub import ending
 from quaderno.images import build
 from quaderno.storage import description_disk, mount_table
 
@@ -246,28 +247,34 @@ def _held(config: Config, component: Component) -> bool:
 
 
 def _stop_servers(config: Config, progress: Progress) -> int:
-    """End the containers of people's servers, all at once; returns how many there were."""
+    """End the containers of people's servers, all at once, after copying what exists only there;
+    returns how many there were."""
     if not host.engine_answers():
         return 0
     with host.engine(timeout=SERVER_STOP_SECONDS + 40) as client:
         label = f"{network.LABEL}={config.instance}"
-        found = [entry["Id"] for entry in client.containers(filters={"label": label})]
+        found = [entry["Names"][0][1:] for entry in client.containers(filters={"label": label})]
         if found:
             progress(f"Stopping {len(found)} notebook server(s)")
             with ThreadPoolExecutor(16) as pool:
-                list(pool.map(lambda identifier: _stop_container(client, identifier), found))
+                for said in pool.map(lambda name: _stop_container(config, client, name), found):
+                    if said:
+                        progress(said)
     return len(found)
 
 
-def _stop_container(client: docker.APIClient, identifier: str) -> None:
+def _stop_container(config: Config, client: docker.APIClient, name: str) -> str:
+    """What is to be said of it."""
+    said = ending.keep(client, name, config.servers.saved_size)
     try:
-        client.stop(identifier, timeout=SERVER_STOP_SECONDS)
+        client.stop(name, timeout=SERVER_STOP_SECONDS)
     except NotFound:
-        return
+        return said
     except APIError as error:
         raise ComponentError(
-            f"a server's container does not stop: {error.explanation}", f"docker rm -f {identifier}"
+            f"a server's container does not stop: {error.explanation}", f"docker rm -f {name}"
         ) from error
+    return said
 
 
 def _drain(config: Config, progress: Progress) -> None:

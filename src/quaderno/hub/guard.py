@@ -25,7 +25,7 @@ SAVE_PATIENTLY = 1800.0
 _GRACE = 10.0  # seconds by which the program ends before it is given up
 _ENGINE_ERRORS = (DockerException, requests.RequestException)
 
-Why = Literal["person", "administrator", "idle", "age"]
+Why = Literal["person", "administrator", "idle", "age", "ended"]
 
 
 class UnsavedError(Exception):
@@ -114,6 +114,11 @@ class GuardedSpawner(DockerSpawner):
         if self._kept or not self.answers or not self.object_id:
             return
         self._done(await self._stopped(self.why))
+
+    def note_end(self) -> None:
+        """After every end: one that was no stop took what existed only there with it."""
+        if self.object_id and self.answers and not self._kept:
+            self._record(Stop(at=_now(), by="ended"))
 
     async def _stopped(self, why: Why) -> Stop:
         limit = self.quaderno.servers.saved_size

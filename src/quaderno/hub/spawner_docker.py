@@ -361,6 +361,7 @@ class QuadernoDockerSpawner(GuardedSpawner):
         """
         while self._outstanding:
             await asyncio.wait(self._outstanding)
+        self.note_end()
         await self._remove(self._remove_container)
         await self._remove(networks.remove)
         self.object_id = ""

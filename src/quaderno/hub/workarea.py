@@ -90,7 +90,7 @@ class Stop(_Report):
     """How a server was stopped; kept with the hub's record of it until the next one is."""
 
     at: str  # ISO 8601, UTC
-    by: Literal["person", "administrator", "idle", "age"]
+    by: Literal["person", "administrator", "idle", "age", "ended"]
     saved: Saved | None = None
     problem: str = ""  # a sentence: why nothing is known of its files
     limit: Amount = 0
@@ -102,6 +102,8 @@ _WHY = {
     "age": "Your last server was stopped because it had run for as long as servers may.",
     "administrator": "Your last server was stopped for you.",
     "person": "",
+    "ended": "Your last server ended without being stopped. What existed only in it is gone, "
+    "unless it was copied to cloud_storage, below saved.",
 }
 _REASONS = {
     "storage": "cloud_storage did not take it",
@@ -116,7 +118,7 @@ def notice(stop: Stop | None) -> dict[str, Any] | None:
     if stop is None or stop.seen:
         return None
     told = list(_sentences(stop))
-    if not told:
+    if not told and stop.by not in ("idle", "age", "ended"):
         return None
     why = _WHY[stop.by]
     files = stop.saved.left.files[:NAMED] if stop.saved else []
@@ -124,7 +126,7 @@ def notice(stop: Stop | None) -> dict[str, Any] | None:
         "at": stop.at,
         "sentences": [why, *told] if why else told,
         "files": [f"{file.path} ({size(file.bytes)}): {_why(file, stop)}" for file in files],
-        "lost": bool(stop.problem or (stop.saved and stop.saved.left.count)),
+        "lost": bool(stop.by == "ended" or stop.problem or (stop.saved and stop.saved.left.count)),
     }
 
 
@@ -143,16 +145,10 @@ def _sentences(stop: Stop) -> Iterator[str]:
         yield f"Something was still writing to {which} of them: look whether all is there."
     if saved and saved.left.count:
         were = "was" if saved.left.count == 1 else "were"
-        yield f"{files(saved.left)} {were} not copied and {were_gone(saved.left.count)} gone:"
+        gone = "is gone" if saved.left.count == 1 else "are gone"
+        yield f"{files(saved.left)} {were} not copied and {gone}:"
     elif saved and not saved.complete:
         yield "There were more files than could be looked at; the others are gone."
-    elif not saved and not stop.problem and stop.by in ("idle", "age"):
-        yield "No file was lost."
-
-
-def were_gone(number: int) -> str:
-    """The verb."""
-    return "is" if number == 1 else "are"
 
 
 def _why(file: File, stop: Stop) -> str:
