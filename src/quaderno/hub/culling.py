@@ -46,7 +46,7 @@ def roles(config: Config) -> list[dict[str, Any]]:
 
 def is_culler(asking: Any) -> bool:
     """Whether the one who asks is this service; people's names are no services'."""
-    return getattr(asking, "kind", "") == "service" and asking.name == NAME
+    return bool(asking.kind == "service" and asking.name == NAME)
 
 
 def why(max_age: int, age: float) -> Literal["idle", "age"]:

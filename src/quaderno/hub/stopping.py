@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Any
 
 from docker.errors import DockerException
-from jupyterhub import orm
 from jupyterhub.apihandlers.users import UserServerAPIHandler
 from jupyterhub.scopes import needs_scope
 from tornado import web
@@ -62,7 +61,7 @@ class ServerHandler(UserServerAPIHandler):
 
     def _why(self, user_name: str) -> Why:
         asking = self.current_user
-        own = isinstance(asking, orm.User) and asking.name == user_name
+        own = asking.kind == "user" and asking.name == user_name
         return "person" if own else "administrator"
 
     async def _prepared(self, spawner: GuardedSpawner, choice: str | None) -> bool:
