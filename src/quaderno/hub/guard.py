@@ -5,6 +5,7 @@ stop: after a restart of the hub, too, and where the storage was away.
 """
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import requests
 from docker.errors import DockerException
 from dockerspawner import DockerSpawner
+from pydantic import ValidationError
 
 from quaderno.config import Config
 from quaderno.hub import inside, workarea
@@ -22,6 +24,8 @@ from quaderno.hub.workarea import Look, Saved, Stop
 LOOK = 15.0
 SAVE = 120.0
 SAVE_PATIENTLY = 1800.0
+_KEPT_FOR = 60.0  # seconds from copying to the stop that it was for
+_STOPPED_IN = 600.0  # and to its end
 _GRACE = 10.0  # seconds by which the program ends before it is given up
 _ENGINE_ERRORS = (DockerException, requests.RequestException)
 
@@ -38,20 +42,27 @@ class GuardedSpawner(DockerSpawner):
 
     quaderno: Config
 
-    # Of its own: a container that does not answer must not keep others from starting.
-    _looking = ThreadPoolExecutor(16, thread_name_prefix="workarea")
+    # Of its own: a container that does not answer must not keep others from starting. It keeps a
+    # few threads at most, whatever its person asks for.
+    _looking = ThreadPoolExecutor(64, thread_name_prefix="workarea")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.last_stop: Stop | None = None
         self.answers = True  # until a start says otherwise: nothing was done in it yet
         self.why: Why = "administrator"
-        self._kept = False
+        self._kept_at: float | None = None
+        self._look: asyncio.Task[Look] | None = None
+        self._keeping_all = False
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
-        if "last_stop" in state:
-            self.last_stop = Stop.model_validate(state["last_stop"])
+        try:
+            self.last_stop = (
+                Stop.model_validate(state["last_stop"]) if "last_stop" in state else None
+            )
+        except ValidationError as error:  # another version wrote it
+            self.log.warning("The last stop of %s is not known: %s", self._log_name, error)
 
     def get_state(self) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state()
@@ -71,7 +82,15 @@ class GuardedSpawner(DockerSpawner):
     # --- asking the server
 
     async def look(self) -> Look:
-        """Which files exist only in it. Raises InsideError, DockerException."""
+        """Which files exist only in it; all who ask at a time get the same answer.
+
+        Raises InsideError, DockerException.
+        """
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._looked())
+        return await asyncio.shield(self._look)
+
+    async def _looked(self) -> Look:
         return workarea.parse_look(await self._ask("list", LOOK))
 
     async def _save(self, most: int | None, within: float) -> Saved:
@@ -92,10 +111,15 @@ class GuardedSpawner(DockerSpawner):
 
     async def keep_all(self, why: Why) -> None:
         """Copy everything, or raise UnsavedError: nothing has stopped then."""
+        if self._keeping_all:
+            raise UnsavedError("Your files are being copied already.")
+        self._keeping_all = True
         try:
             saved = await self._save(None, SAVE_PATIENTLY)
         except (InsideError, *_ENGINE_ERRORS) as error:
             raise UnsavedError("Your server does not answer, so nothing was copied.") from error
+        finally:
+            self._keeping_all = False
         if saved.left.count:
             raise UnsavedError(workarea.unsaved(saved))
         self._done(Stop(at=_now(), by=why, saved=saved))
@@ -111,13 +135,13 @@ class GuardedSpawner(DockerSpawner):
     async def keep(self) -> None:
         """At every stop: copy what fits, unless that is done or declined. Raises nothing, and ends
         within `SAVE` seconds and a few: the stop goes on."""
-        if self._kept or not self.answers or not self.object_id:
+        if self._kept_within(_KEPT_FOR) or not self.answers or not self.object_id:
             return
         self._done(await self._stopped(self.why))
 
     def note_end(self) -> None:
         """After every end: one that was no stop took what existed only there with it."""
-        if self.object_id and self.answers and not self._kept:
+        if self.object_id and self.answers and not self._kept_within(_STOPPED_IN):
             self._record(Stop(at=_now(), by="ended"))
 
     async def _stopped(self, why: Why) -> Stop:
@@ -139,7 +163,7 @@ class GuardedSpawner(DockerSpawner):
         )
 
     def _done(self, stop: Stop) -> None:
-        self._kept = True
+        self._kept_at = time.monotonic()
         self._record(stop)
         if saved := stop.saved:
             self.log.info(
@@ -149,6 +173,10 @@ class GuardedSpawner(DockerSpawner):
                 saved.directory,
                 workarea.files(saved.left),
             )
+
+    def _kept_within(self, seconds: float) -> bool:
+        """Whether its files were looked after, for a stop that may have failed since."""
+        return self._kept_at is not None and time.monotonic() - self._kept_at < seconds
 
     def _record(self, stop: Stop) -> None:
         """At once: the hub may end before the stop does."""

@@ -6,7 +6,7 @@ const dialog = document.getElementById("stopping");
 const stopButton = document.getElementById("stop-my-server");
 const news = document.getElementById("stop-news");
 const lookAgain = 1000; // milliseconds, while a server stops
-const lookFor = 20000; // milliseconds; the hub itself waits a little less
+const lookFor = 30000; // milliseconds; the hub itself waits a little less
 
 function part(within, name) {
   return within.querySelector(`[data-is="${name}"]`);
