@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from quaderno_server import copies, credentials, saving
@@ -30,10 +31,12 @@ class Keeping:
 
     async def look(self) -> Json:
         """As `copies.look`."""
+        await self._show_changes()
         return await self._in_thread(lambda: copies.look(Place.here(self._environment), LOOK))
 
     async def save(self) -> Json:
         """As `saving.save`, everything."""
+        await self._show_changes()
         return await self._in_thread(lambda: saving.save(Place.here(self._environment), None, SAVE))
 
     async def notice(self) -> Json:
@@ -42,16 +45,21 @@ class Keeping:
             return {"notice": None}
         self._told = True
         name = quote(self._environment.get("JUPYTERHUB_SERVER_NAME", ""), safe="")
-        path = f"workarea/notice?server={name}"
-        ask = functools.partial(
-            credentials.ask, self._environment, path, "notice", timeout=HUB_TIMEOUT
-        )
         try:
-            answer = await self._in_thread(ask)
+            answer = await self._ask_hub(f"workarea/notice?server={name}", "notice", "GET")
         except CredentialsError:
             self._told = False
             return {"notice": None}
         return {"notice": answer.get("notice") if isinstance(answer, dict) else None}
+
+    async def _show_changes(self) -> None:
+        """What was deleted elsewhere is no copy, though rclone may still list it for minutes."""
+        with contextlib.suppress(CredentialsError):
+            await self._ask_hub("storage/refresh", "refresh", "POST")
+
+    async def _ask_hub(self, path: str, what: str, method: str) -> Any:
+        ask = functools.partial(credentials.ask, self._environment, path, what, HUB_TIMEOUT, method)
+        return await self._in_thread(ask)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)

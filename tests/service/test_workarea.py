@@ -33,12 +33,17 @@ BIG = "open('big.bin', 'wb').write(b'x' * 2_000_000)"
 
 
 def settle(service: Service, **servers: Any) -> None:
-    """Change settings of people's servers, and have the hub read them."""
+    """Change settings of people's servers, and have the hub alone read them."""
     file = service.config.dir / quaderno_config.CONFIG_FILE
     settings = yaml.safe_load(file.read_text())
     settings["servers"] |= servers
     file.write_text(yaml.safe_dump(settings))
-    service.quaderno("up", "--detach")
+    restart_hub(service)
+
+
+def restart_hub(service: Service) -> None:
+    supervisor.restart_component(service.config, "hub")
+    wait_for(lambda: service.status()["hub"].state == "running", 60, "the hub")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -123,7 +128,7 @@ def test_the_dialog_lists_what_would_be_lost_and_copies_it(
 ) -> None:
     service.inside("ada", WRITE + BIG)
     dialog = dialog_of(home)
-    expect(dialog).to_contain_text("4 files (2.1 MB) exist only in this server.")
+    expect(dialog).to_contain_text("4 files (2.1 MB) exist only in this server")
     expect(dialog.get_by_role("row", name="results/run-2.csv 52 kB")).to_be_visible()
     screenshot(home, "stop-dialog")
     home.keyboard.press("Escape")
@@ -219,8 +224,7 @@ def test_a_stop_by_others_copies_what_fits_and_says_so_at_the_next_start(
     assert told["sentences"][0] == "Your last server was stopped for you."
     assert "3 files (93 kB) that existed only there were copied" in told["sentences"][1]
     assert told["files"] == ["big.bin (2.0 MB): more than 1.0 MB in all is not copied unasked"]
-    supervisor.restart_component(service.config, "hub")
-    wait_for(service.all_running, 60, "the hub")
+    restart_hub(service)
     assert notice(hub_of_ada) == told
 
     hub.start("ada")
@@ -319,8 +323,8 @@ def test_an_idle_server_waits_for_its_storage_and_others_stops_say_what_was_lost
             log = service.config.logs / "hub.log"
             wait_for(lambda: "ada is not stopped yet" in log.read_text(), 120, "a refusal")
             assert "3 files (93 kB) could not be copied" in log.read_text()
-        assert hub.ready("ada")
-        hub.stop("ada")
+            assert hub.ready("ada")
+            hub.stop("ada")
     finally:
         supervisor.restart_component(service.config, "store")
         wait_for(service.all_running, 60, "the store")

@@ -16,7 +16,9 @@ from dockerspawner import DockerSpawner
 from pydantic import ValidationError
 
 from quaderno.config import Config
+from quaderno.errors import StorageError
 from quaderno.hub import inside, workarea
+from quaderno.hub.agent_client import shared
 from quaderno.hub.inside import InsideError, NoProgramError
 from quaderno.hub.workarea import Look, Saved, Stop
 
@@ -24,6 +26,7 @@ from quaderno.hub.workarea import Look, Saved, Stop
 LOOK = 15.0
 SAVE = 120.0
 SAVE_PATIENTLY = 1800.0
+REFRESH = 4.0
 _KEPT_FOR = 60.0  # seconds from copying to the stop that it was for
 _STOPPED_IN = 600.0  # and to its end
 _GRACE = 10.0  # seconds by which the program ends before it is given up
@@ -98,10 +101,18 @@ class GuardedSpawner(DockerSpawner):
         return workarea.parse_saved(await self._ask("save", within, *limit))
 
     async def _ask(self, verb: str, within: float, *more: str) -> bytes:
+        await self._show_changes()
         command = [workarea.PROGRAM, verb, "--json", f"--within={within:g}", *more]
         return await asyncio.get_running_loop().run_in_executor(
             self._looking, inside.run, self.client, self.object_name, command, within + _GRACE
         )
+
+    async def _show_changes(self) -> None:
+        """What was deleted elsewhere is no copy, though rclone may still list it for minutes."""
+        try:
+            await shared(self.quaderno.agent_socket).refresh(self.user.name, REFRESH)
+        except StorageError as error:
+            self.log.info("Storage of %s is not refreshed: %s", self.user.name, error)
 
     # --- before it stops
 

@@ -138,7 +138,7 @@ function offer(found, problem) {
   tell(
     part(dialog, "says"),
     found
-      ? `${count(found.count, "file")} (${amount(found.bytes)}) ${found.count === 1 ? "exists" : "exist"} only in this server.`
+      ? `${count(found.count, "file")} (${amount(found.bytes)}) ${found.count === 1 ? "exists" : "exist"} only in this server, and go with it.`
       : "Files that exist only in this server are lost when it stops.",
   );
   part(dialog, "files").replaceChildren(...(found?.files ?? []).map(row));
