@@ -18,17 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import docker
 import httpx
 import psutil
-from docker.errors import APIError, NotFound
 
-from quaderno import components, firewall, host, network, process, supervisor
+from quaderno import components, firewall, host, network, process, servers, supervisor
 from quaderno.components import Component
 from quaderno.config import Config
 from quaderno.errors import ComponentError
 from quaderno.host import Progress
-from quaderno.hub import ending
 from quaderno.images import build
 from quaderno.storage import description_disk, mount_table
 
@@ -36,7 +33,6 @@ HEALTHY_DEADLINE = 120.0  # seconds for each component; the first start makes ke
 DRAIN_DEADLINE = 600.0  # seconds for uploads to finish in `down`
 DRAIN_STEP = 5.0  # seconds between two lines of progress in it
 _LATER = "what is left continues at the next start"
-SERVER_STOP_SECONDS = 20  # for a server to save its state before it is killed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,19 +211,19 @@ def down(config: Config, progress: Progress) -> bool:
         supervised = supervisor.processes(config)
         if "edge" in supervised:  # nobody asks the hub for another server from now on
             supervisor.stop_component(config, "edge")
-        servers = _stop_servers(config, progress)
+        ended = servers.stop_all(config, progress)
         left = [c for c in components.COMPONENTS if _held(config, c)]
         if supervised or left:
             _drain(config, progress)
         if supervised:
             progress("Stopping the components")
             _stop_supervisor(config)
-            _stop_servers(config, progress)  # one that was starting all the while
+            servers.stop_all(config, progress)  # one that was starting all the while
         else:
             _end_orphans(config, progress)
         _unmount(config, progress)
         firewall.remove(config)
-    return bool(supervised or left or servers)
+    return bool(supervised or left or ended)
 
 
 def _unmount(config: Config, progress: Progress) -> None:
@@ -244,37 +240,6 @@ def _unmount(config: Config, progress: Progress) -> None:
 
 def _held(config: Config, component: Component) -> bool:
     return bool(process.holders(process.lock_path(config, component.name)))
-
-
-def _stop_servers(config: Config, progress: Progress) -> int:
-    """End the containers of people's servers, all at once, after copying what exists only there;
-    returns how many there were."""
-    if not host.engine_answers():
-        return 0
-    with host.engine(timeout=SERVER_STOP_SECONDS + 40) as client:
-        label = f"{network.LABEL}={config.instance}"
-        found = [entry["Names"][0][1:] for entry in client.containers(filters={"label": label})]
-        if found:
-            progress(f"Stopping {len(found)} notebook server(s)")
-            with ThreadPoolExecutor(16) as pool:
-                for said in pool.map(lambda name: _stop_container(config, client, name), found):
-                    if said:
-                        progress(said)
-    return len(found)
-
-
-def _stop_container(config: Config, client: docker.APIClient, name: str) -> str:
-    """What is to be said of it."""
-    said = ending.keep(client, name, config.servers.saved_size)
-    try:
-        client.stop(name, timeout=SERVER_STOP_SECONDS)
-    except NotFound:
-        return said
-    except APIError as error:
-        raise ComponentError(
-            f"a server's container does not stop: {error.explanation}", f"docker rm -f {name}"
-        ) from error
-    return said
 
 
 def _drain(config: Config, progress: Progress) -> None:
