@@ -6,7 +6,9 @@ stop: after a restart of the hub, too, and where the storage was away.
 
 import asyncio
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -14,6 +16,7 @@ import requests
 from docker.errors import DockerException
 from dockerspawner import DockerSpawner
 from pydantic import ValidationError
+from sqlalchemy.orm import object_session
 
 from quaderno.config import Config
 from quaderno.errors import StorageError
@@ -56,7 +59,7 @@ class GuardedSpawner(DockerSpawner):
         self.why: Why = "administrator"
         self._kept_at: float | None = None
         self._look: asyncio.Task[Look] | None = None
-        self._keeping_all = False
+        self._keeping = False
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
@@ -122,25 +125,38 @@ class GuardedSpawner(DockerSpawner):
 
     async def keep_all(self, why: Why) -> None:
         """Copy everything, or raise UnsavedError: nothing has stopped then."""
-        if self._keeping_all:
-            raise UnsavedError("Your files are being copied already.")
-        self._keeping_all = True
-        try:
-            saved = await self._save(None, SAVE_PATIENTLY)
-        except (InsideError, *_ENGINE_ERRORS) as error:
-            raise UnsavedError("Your server does not answer, so nothing was copied.") from error
-        finally:
-            self._keeping_all = False
-        if saved.left.count:
-            raise UnsavedError(workarea.unsaved(saved))
-        self._done(Stop(at=_now(), by=why, saved=saved))
+        with self._before_stop():
+            try:
+                saved = await self._save(None, SAVE_PATIENTLY)
+            except (InsideError, *_ENGINE_ERRORS) as error:
+                raise UnsavedError("Your server does not answer, so nothing was copied.") from error
+            if saved.left.count:
+                raise UnsavedError(workarea.unsaved(saved))
+            self._stop_follows(Stop(at=_now(), by=why, saved=saved))
 
     async def keep_for_later(self, why: Why) -> None:
         """Copy what fits, or raise UnsavedError when a later try may do better. A container that
         gives no answer will give none later, either."""
-        stop = await self._stopped(why)
-        if stop.saved and stop.saved.failed:
-            raise UnsavedError(workarea.unsaved(stop.saved))
+        with self._before_stop():
+            stop = await self._stopped(why)
+            if stop.saved and stop.saved.failed:
+                raise UnsavedError(workarea.unsaved(stop.saved))
+            self._stop_follows(stop)
+
+    @contextmanager
+    def _before_stop(self) -> Iterator[None]:
+        """One at a time: what the second finds is the first's stop, and says nothing of files."""
+        if self._keeping:
+            raise UnsavedError("Its files are being copied already.")
+        self._keeping = True
+        try:
+            yield
+        finally:
+            self._keeping = False
+
+    def _stop_follows(self, stop: Stop) -> None:
+        if not self.ready:  # somebody else has stopped it meanwhile
+            raise UnsavedError("It is being stopped already.")
         self._done(stop)
 
     async def keep(self) -> None:
@@ -193,7 +209,8 @@ class GuardedSpawner(DockerSpawner):
         """At once: the hub may end before the stop does."""
         self.last_stop = stop
         self.orm_spawner.state = self.get_state()
-        self.db.commit()
+        if session := object_session(self.orm_spawner):
+            session.commit()
 
 
 def _now() -> str:
