@@ -39,14 +39,17 @@ def run(client: APIClient, container: str, command: list[str], within: float) ->
         stream = client.exec_start(identifier, socket=True)
     except APIError as error:
         raise _refused(error) from error
-    timer = threading.Timer(within, _hang_up, [stream])
+    # The engine's client gives a file of its socket, but the socket itself where that has TLS.
+    connection = getattr(stream, "_sock", stream)
+    timer = threading.Timer(within, _hang_up, [connection])
     timer.start()
     try:
         output = _read(stream)
     finally:
         timer.cancel()
-        _hang_up(stream)
+        _hang_up(connection)
         stream.close()
+        connection.close()
     if time.monotonic() >= deadline:
         raise InsideError(f"{command[0]} did not answer within {within:g} s")
     code = client.exec_inspect(identifier)["ExitCode"]
@@ -78,9 +81,9 @@ def _read(stream: Any) -> bytes:
     return output
 
 
-def _hang_up(stream: Any) -> None:
+def _hang_up(connection: Any) -> None:
     """Wakes the thread that reads; the engine goes on running the program."""
     try:
-        getattr(stream, "_sock", stream).shutdown(socket.SHUT_RDWR)
+        connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         return
