@@ -1,0 +1,58 @@
+"""S3 clients as people use them, in an image of their own: the base image does not grow by them."""
+
+import hashlib
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import docker
+
+from quaderno.images import build
+
+_HERE = Path(__file__).parent
+_LOCK = _HERE.parents[1] / "requirements" / "clients.lock"
+
+PREPARE = "python ~/programs/prepare.py"
+"""Writes what the clients read, below `clients/` of the person's bucket."""
+
+_OTHERS = "~/clients/bin/python"
+_NUMBER = "$JUPYTERHUB_USER/clients/number.txt"
+_RCLONE = ":s3,provider=Other,env_auth:"
+READING = {
+    "boto3": "python ~/programs/with_boto3.py",
+    "aioboto3": f"{_OTHERS} ~/programs/with_aioboto3.py",
+    "s3fs": "python ~/programs/with_s3fs.py",
+    "pandas": "python ~/programs/with_pandas.py",
+    "PyArrow": "python ~/programs/with_pyarrow.py",
+    "Polars": f"{_OTHERS} ~/programs/with_polars.py",
+    "Polars without boto3": f"{_OTHERS} ~/programs/with_polars_alone.py",
+    "DuckDB": f"{_OTHERS} ~/programs/with_duckdb.py",
+    "AWS CLI": f"~/clients/bin/aws s3 cp s3://{_NUMBER} -",
+    "rclone": f"~/clients/bin/rclone --quiet cat {_RCLONE}{_NUMBER}",
+}
+"""Name of the client -> a command for a terminal, which prints 45."""
+
+ENOUGH = "/tmp/enough"
+"""Whoever is at work ends when this file is there, or when all is copied."""
+
+WORKING = {
+    **{name: f"{READING[name]} again" for name in READING if "/programs/" in READING[name]},
+    "AWS CLI": "~/clients/bin/aws s3 cp --recursive --quiet ~/programs s3://$JUPYTERHUB_USER/programs",
+    "rclone": f"~/clients/bin/rclone --quiet copy ~/programs {_RCLONE}$JUPYTERHUB_USER/copied",
+}
+"""The same clients, each going on for a while in one process."""
+
+
+def image(base: str) -> str:
+    """Reference of the image with the clients, on the image `base`; built once for each state."""
+    engine = docker.from_env()
+    with TemporaryDirectory(prefix="quaderno-clients-") as scratch:
+        context = Path(scratch, "context")
+        shutil.copytree(_HERE, context, ignore=shutil.ignore_patterns("__*"))
+        shutil.copy(_LOCK, context)
+        state = build.digest(context) + str(engine.images.get(base).id)
+        reference = f"quaderno-test/clients:{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+        if build.image_label(engine, reference, build.SOURCE_LABEL) is None:
+            build.build(context, reference, {"BASE": base}, Path(scratch, "log"), print)
+    engine.close()
+    return reference
