@@ -35,12 +35,16 @@ READING = {
 ENOUGH = "/tmp/enough"
 """Whoever is at work ends when this file is there, or when all is copied."""
 
-WORKING = {
-    **{name: f"{READING[name]} again" for name in READING if "/programs/" in READING[name]},
-    "AWS CLI": "~/clients/bin/aws s3 cp --recursive --quiet ~/programs s3://$JUPYTERHUB_USER/programs",
+_GOING_ON = ("boto3", "aioboto3", "s3fs", "pandas", "PyArrow", "Polars without boto3")
+RENEWING = {
+    **{name: f"{READING[name]} again" for name in _GOING_ON},
+    "AWS CLI": "~/clients/bin/aws s3 cp --recursive ~/programs s3://$JUPYTERHUB_USER/programs",
     "rclone": f"~/clients/bin/rclone --quiet copy ~/programs {_RCLONE}$JUPYTERHUB_USER/copied",
 }
-"""The same clients, each going on for a while in one process."""
+"""Clients that ask for keys before the old ones end, each at work for a while.
+
+Polars with boto3 leaves that to boto3. DuckDB asks again when the store refuses what it has.
+"""
 
 
 def image(base: str) -> str:

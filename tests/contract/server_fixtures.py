@@ -2,9 +2,9 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +15,6 @@ import jwt
 from quaderno.config import Config
 from quaderno.hub import server
 from quaderno.hub.options import ServerOptions
-from quaderno.storage import sts
 from tests.contract.storage_fixtures import Issuer, eventually
 
 ISSUER = "https://iam.example.org"  # `oidc-token` takes an issuer for one only with https
@@ -26,8 +25,9 @@ USER = {"name": "anna", "kind": "user", "admin": False, "groups": [], "scopes": 
 class Hub(ThreadingHTTPServer):
     """The hub's API as far as Anna's server asks it, with keys of the real store.
 
-    `refusal` makes it refuse whatever is asked for, `slow` makes it answer late, in seconds, and
-    `life`, in seconds, is how long its keys are valid, for whoever cannot wait for their usual end.
+    `refusal` makes it refuse whatever is asked for; `life`, in seconds, is how long it says that
+    keys last, which is less than they do; and as many as `spoiled` says are keys that the store
+    refuses.
     """
 
     daemon_threads = True
@@ -42,8 +42,8 @@ class Hub(ThreadingHTTPServer):
     def heal(self) -> None:
         """Answer as a hub does that is well."""
         self.refusal: tuple[int, str] | None = None
-        self.slow = 0.0
         self.life: float | None = None
+        self.spoiled = 0
 
     def answer(self, path: str, query: str, authorization: str) -> tuple[int, Any]:
         if path == f"{API}/user":
@@ -53,7 +53,6 @@ class Hub(ThreadingHTTPServer):
             return 200, {"version": "6.1"}
         if authorization != "token of-the-server":
             return 403, {"message": f"These are not your {what}."}
-        time.sleep(self.slow)
         if what == "access-token":
             self.queries.append(parse_qs(query))
         if self.refusal:
@@ -68,10 +67,14 @@ class Hub(ThreadingHTTPServer):
 
     def _keys(self) -> dict[str, str]:
         self.keys_given += 1
-        # The store gives keys no longer a life than the token has.
-        claims = {} if self.life is None else {"exp": int(time.time() + self.life)}
-        token = self.issuer.token("anna", **claims)
-        return sts.assume_role(self.issuer.config, token, "anna").container_credentials()
+        keys = self.issuer.keys("anna").container_credentials()
+        if self.life is not None:
+            ends = datetime.now(UTC) + timedelta(seconds=self.life)
+            keys["Expiration"] = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if self.spoiled:
+            self.spoiled -= 1
+            keys["Token"] = keys["Token"][:-8] + "spoiled."
+        return keys
 
 
 class _Handler(BaseHTTPRequestHandler):
