@@ -142,6 +142,9 @@ def test_neither_refresh_token_nor_client_secret_is_inside(service: Service) -> 
     """Nor the identity token: after everything above has been used."""
     for username in PEOPLE:
         printed(service, username, "oidc-token infncloud")
+        printed(
+            service, username, "python examples/s3_boto3.py && python examples/s3_oidc_agent.py"
+        )
         state = kept_by_the_hub(service, username)
         secrets = [state["refresh_token"], service.config.oidc.client_secret.get_secret_value()]
         secrets += [state["id_token"]] if state["id_token"] else []
