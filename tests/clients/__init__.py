@@ -10,6 +10,7 @@ import docker
 from quaderno.images import build
 
 _HERE = Path(__file__).parent
+_BASE = Path(build.__file__).parent / "base"
 _LOCK = _HERE.parents[1] / "requirements" / "clients.lock"
 
 PREPARE = "python ~/programs/prepare.py"
@@ -48,15 +49,29 @@ Polars with boto3 leaves that to boto3. DuckDB asks again when the store refuses
 
 
 def image(base: str) -> str:
-    """Reference of the image with the clients, on the image `base`; built once for each state."""
+    """Reference of an image with the clients and all that the image `base` has.
+
+    Both steps are made once for each state of what they are made of. The clients take minutes to
+    download, and do not depend on what changes in the base image from day to day.
+    """
+    system = (_BASE / "Dockerfile").read_bytes()
+    environment = _built("environment", {"BASE": base}, system)
+    engine = docker.from_env()
+    identity = str(engine.images.get(base).id).encode()
+    engine.close()
+    return _built("image", {"BASE": base, "ENVIRONMENT": environment}, identity)
+
+
+def _built(step: str, arguments: dict[str, str], besides: bytes) -> str:
+    """The image of `step`, whose content depends on its directory, the lock and `besides`."""
     engine = docker.from_env()
     with TemporaryDirectory(prefix="quaderno-clients-") as scratch:
         context = Path(scratch, "context")
-        shutil.copytree(_HERE, context, ignore=shutil.ignore_patterns("__*"))
+        shutil.copytree(_HERE / step, context, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(_LOCK, context)
-        state = build.digest(context) + str(engine.images.get(base).id)
-        reference = f"quaderno-test/clients:{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+        state = hashlib.sha256(build.digest(context).encode() + besides).hexdigest()
+        reference = f"quaderno-test/clients-{step}:{state[:16]}"
         if build.image_label(engine, reference, build.SOURCE_LABEL) is None:
-            build.build(context, reference, {"BASE": base}, Path(scratch, "log"), print)
+            build.build(context, reference, arguments, Path(scratch, "log"), print)
     engine.close()
     return reference
