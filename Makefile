@@ -25,10 +25,11 @@ bench: TEST_PACKAGES += $(if $(shell which npm),,npm) # unless Node.js came from
 bench: environment ## Compare with a stock JupyterHub on this machine
 	$(TEST_VENV)/bin/python -m benchmarks
 
-lock: ## Renew the lock files, within the ranges of pyproject.toml and image.in
+lock: ## Renew the lock files, within the ranges of pyproject.toml and the other .in files
 	$(COMPILE) pyproject.toml --group build --output-file requirements/runtime.lock
 	$(COMPILE) pyproject.toml --group build --group test --group lint --group docs --constraint requirements/runtime.lock --output-file requirements/dev.lock
 	$(COMPILE) requirements/image.in --no-emit-package rfc3987-syntax --output-file requirements/image.lock
+	$(COMPILE) requirements/clients.in --output-file requirements/clients.lock
 
 environment: # what test, lint, docs and bench need
 	@VENV=$(TEST_VENV) LOCK=requirements/dev.lock PACKAGES="$(TEST_PACKAGES)" ./bootstrap.sh

@@ -1,9 +1,9 @@
-"""S3 keys for every AWS SDK in a server, by the SDKs' own `credential_process` protocol.
+"""The hub's answers to this server, and the program `quaderno-credentials`.
 
-The SDK runs this program when it needs keys and again shortly before they expire, so people's
-code neither holds nor refreshes credentials. The keys come from the hub, which knows the server
-by its API token and hands out keys of that user alone. Protocol: AWS SDKs and Tools Reference
-Guide, "Process credential provider".
+The hub knows the server by its API token, and hands out what is this one user's. AWS SDKs get
+their S3 keys from it by `s3_keys.py`. The program is for where that does not run, or for what
+knows nothing but `credential_process` (AWS SDKs and Tools Reference Guide, "Process credential
+provider").
 """
 
 import http.client
@@ -14,9 +14,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-TIMEOUT = 30  # seconds; the hub may have to ask the identity provider and the store first
+TIMEOUT = 6.0  # seconds; the hub answers within five, whomever it has to ask itself
 # The hub is near by: a proxy to the outside, if the environment names one, does not know it.
 _HUB = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -30,6 +31,12 @@ class CredentialsError(Exception):
     status: int = 0
     words: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """The text, where nothing stands before it."""
+        text = str(self)
+        return text[:1].upper() + text[1:]
+
 
 class HubUnavailableError(CredentialsError):
     """The hub, or what it depends on, does not work now; it refused nothing."""
@@ -38,26 +45,34 @@ class HubUnavailableError(CredentialsError):
 def main() -> int:
     """Print the keys as JSON; exit status 1 and a line on stderr when there are none."""
     try:
-        keys = fetch(os.environ)
+        keys = s3_keys(os.environ)
     except CredentialsError as error:
         sys.stderr.write(f"quaderno-credentials: {error}\n")
         return 1
-    sys.stdout.write(json.dumps(keys) + "\n")
+    session = {"Version": 1, "SessionToken": keys.pop("Token")}
+    sys.stdout.write(json.dumps({**keys, **session}) + "\n")
     return 0
 
 
-def fetch(environment: Mapping[str, str]) -> dict[str, object]:
-    """Fresh keys from the hub, in the form that `credential_process` prints.
+def s3_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """Fresh keys from the hub, in the form of a container credentials provider.
 
     Raises CredentialsError when the hub cannot be reached, refuses, or answers nonsense.
     """
     answer = ask(environment, "s3-keys", "S3 keys")
     try:
-        names = ("AccessKeyId", "SecretAccessKey", "Expiration")
-        keys = {"Version": 1, **{name: answer[name] for name in names}}
-        return {**keys, "SessionToken": answer["Token"]}
-    except (KeyError, TypeError) as error:
+        names = ("AccessKeyId", "SecretAccessKey", "Token", "Expiration")
+        keys = {name: str(answer[name]) for name in names}
+        unix(keys["Expiration"])
+    except (KeyError, TypeError, ValueError) as error:
         raise _nonsense() from error
+    return keys
+
+
+def unix(expiration: str) -> float:
+    """`Expiration` in Unix seconds; raises ValueError."""
+    # Python before 3.11 does not know the Z.
+    return datetime.fromisoformat(expiration.replace("Z", "+00:00")).timestamp()
 
 
 def ask(
@@ -105,7 +120,9 @@ def _refusal(error: urllib.error.HTTPError, what: str) -> CredentialsError:
         words = " ".join(json.load(error)["message"].split())
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         words = ""
-    kind = HubUnavailableError if error.code >= 500 else CredentialsError
+    # Asked too often (429), the hub has refused nothing.
+    passing = error.code >= 500 or error.code == http.HTTPStatus.TOO_MANY_REQUESTS
+    kind = HubUnavailableError if passing else CredentialsError
     refusal = kind(f"the hub gives no {what} (HTTP {error.code}): {words or advice}")
     refusal.status, refusal.words = error.code, words
     return refusal

@@ -1,6 +1,7 @@
-"""Jupyter server extension: what JupyterLab and oidc-agent's clients ask of this server."""
+"""Jupyter server extension: what JupyterLab, AWS SDKs and oidc-agent's clients ask for."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ def _load_jupyter_server_extension(server: Any) -> None:
         return
     _route(server)
     server.io_loop.add_callback(_watch_kernels, server)
+    if "AWS_CONTAINER_CREDENTIALS_FULL_URI" in os.environ:
+        server.io_loop.add_callback(_provide_keys, server)
     path = os.environ.get("OIDC_SOCK")
     if path:
         server.io_loop.add_callback(_listen, server, Path(path))
@@ -36,6 +39,18 @@ def _watch_kernels(server: Any) -> None:
     from quaderno_server.activity import watch_kernels
 
     watch_kernels(server)
+
+
+def _provide_keys(server: Any) -> None:
+    from quaderno_server.credentials import s3_keys
+    from quaderno_server.s3_keys import Keys, Provider
+
+    try:
+        server.s3_keys = Provider(os.environ, Keys(partial(s3_keys, os.environ)))
+    except (OSError, KeyError, ValueError) as error:
+        server.log.warning("No S3 keys for AWS SDKs: %s", error)
+    else:
+        server.s3_keys.start()
 
 
 async def _listen(server: Any, path: Path) -> None:

@@ -141,10 +141,10 @@ class Agent:
             last = self._last.get(audience)
             if last and last["expires_at"] > time.time() + max(0, min_valid):
                 return last
-            raise RefusedError(_sentence(error)) from error
+            raise RefusedError(error.sentence) from error
         except CredentialsError as error:
             self._last.pop(audience, None)
-            raise RefusedError(_sentence(error)) from error
+            raise RefusedError(error.sentence) from error
         self._last[audience] = found
         return found
 
@@ -173,11 +173,6 @@ class Agent:
 def _make_room(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-
-
-def _sentence(error: CredentialsError) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:]
 
 
 def _text(request: Json, name: str) -> str:

@@ -325,6 +325,7 @@ def test_the_s3_example_runs_as_it_is(shell: Callable[..., str], tmp_path: Path)
         stack.enter_context(Hub(config, issuer).serving())
         environment = {
             "AWS_ENDPOINT_URL_S3": config.store_endpoint,
+            "AWS_PROFILE": "process",  # no JupyterLab runs here
             "AWS_REGION": config.store.region,
             "JUPYTERHUB_API_TOKEN": config.agent.hub_token.get_secret_value(),
             "JUPYTERHUB_API_URL": f"http://127.0.0.1:{config.ports.hub}/hub/api",

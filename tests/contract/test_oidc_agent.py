@@ -1,98 +1,19 @@
 """oidc-agent's own clients in a server of the base image, with a hub that tests can break."""
 
-import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-import docker
 import jwt
 import pytest
 
 from quaderno.config import Config
-from quaderno.hub import server
-from quaderno.hub.options import ServerOptions
 from quaderno.images import build
 from quaderno.storage import buckets
-from tests.contract.storage_fixtures import Issuer, Store, eventually, new_config
-
-ISSUER = "https://iam.example.org"  # `oidc-token` takes an issuer for one only with https
-API = "/hub/api"
-USER = {"name": "anna", "kind": "user", "admin": False, "groups": [], "scopes": ["access:servers"]}
-
-
-class Hub(ThreadingHTTPServer):
-    """The hub's API as far as Anna's server asks it."""
-
-    daemon_threads = True
-
-    def __init__(self, config: Config, issuer: Issuer) -> None:
-        super().__init__(("127.0.0.1", config.ports.hub), _Handler)
-        self.issuer = issuer
-        self.refusal: tuple[int, str] | None = None
-        self.queries: list[dict[str, list[str]]] = []
-
-    def answer(self, path: str, query: str, authorization: str) -> tuple[int, Any]:
-        if path == f"{API}/user":
-            return 200, USER
-        if path != f"{API}/quaderno/users/anna/access-token":
-            return 200, {"version": "6.1"}
-        if authorization != "token of-the-server":
-            return 403, {"message": "These are not your access tokens."}
-        self.queries.append(parse_qs(query))
-        if self.refusal:
-            return self.refusal[0], {"message": self.refusal[1]}
-        token = self.issuer.token("anna", jti=str(len(self.queries)))
-        expires_at = jwt.decode(token, options={"verify_signature": False})["exp"]
-        return 200, {
-            "access_token": token,
-            "issuer": ISSUER,
-            "expires_at": expires_at,
-            "scope": "openid profile",
-        }
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        url = urlsplit(self.path)
-        authorization = self.headers["Authorization"] or ""
-        status, answer = self.server.answer(url.path, url.query, authorization)
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-class Server:
-    """Anna's server, and what she runs in it."""
-
-    def __init__(self, container: Any, hub: Hub) -> None:
-        self.container, self.hub = container, hub
-
-    def run(self, command: str) -> tuple[int, str]:
-        """Exit status and output of a terminal's command; JupyterLab's are login shells."""
-        done = self.container.exec_run(["bash", "-lc", command], workdir="/workarea")
-        return done.exit_code, done.output.decode()
-
-    def printed(self, command: str) -> str:
-        """The output of what must succeed."""
-        status, output = self.run(command)
-        assert status == 0, output
-        return output.strip()
+from tests.contract.server_fixtures import ISSUER, Server, running_server
+from tests.contract.storage_fixtures import Issuer, Store, new_config
 
 
 @pytest.fixture(scope="module")
@@ -109,52 +30,17 @@ def issuer(config: Config) -> Iterator[Issuer]:
 
 @pytest.fixture(scope="module")
 def running(config: Config, issuer: Issuer) -> Iterator[Server]:
-    """The image's own command on the host's network, in the environment that the hub gives."""
     build.build_base(config, print)
-    port = config.ports.web
-    environment = {
-        **server.environment(config, ServerOptions("", 1, 2**30)),
-        "AWS_ENDPOINT_URL_S3": config.store_endpoint,
-        "AWS_ENDPOINT_URL_STS": config.store_endpoint,
-        "JUPYTERHUB_API_TOKEN": "of-the-server",
-        "JUPYTERHUB_API_URL": f"http://127.0.0.1:{config.ports.hub}{API}",
-        "JUPYTERHUB_BASE_URL": "/",
-        "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-anna",
-        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers"]',
-        "JUPYTERHUB_OAUTH_CALLBACK_URL": "/user/anna/oauth_callback",
-        "JUPYTERHUB_SERVICE_PREFIX": "/user/anna/",
-        "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}/user/anna/",
-        "JUPYTERHUB_USER": "anna",
-    }
-    engine = docker.from_env()
-    with ExitStack() as stack:
-        stack.callback(engine.close)
-        hub = stack.enter_context(Hub(config, issuer))
-        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        stack.callback(thread.join)
-        stack.callback(hub.shutdown)
-        container = engine.containers.create(
-            build.base_reference(config),
-            environment=environment,
-            network_mode="host",
-            user=server.USER,
-            mem_limit=2**30,
-            **server.host_config(config, ServerOptions("", 1, 2**30)),
-        )
-        stack.callback(container.remove, force=True, v=True)
-        container.start()
-        anna = Server(container, hub)
-        eventually(lambda: anna.run("test -S $OIDC_SOCK")[0] == 0, 30, "the agent listens")
+    with running_server(config, issuer, build.base_reference(config)) as anna:
         yield anna
 
 
 @pytest.fixture
 def anna(running: Server) -> Iterator[Server]:
     """Her server, whose log holds nothing that a person should worry about."""
-    running.hub.refusal = None
+    running.hub.heal()
     yield running
-    log = running.container.logs().decode()
+    log = running.logged()
     assert "Traceback" not in log
     assert " W " not in log.partition("oidc")[2]
 

@@ -14,36 +14,13 @@ from jupyterhub.crypto import CryptKeeper
 
 from tests.service import http_person
 from tests.service.running import Hub, Service
-from tests.service.s3 import object_store
-
-PEOPLE = ("ada", "bob")
+from tests.service.terminal import PEOPLE, own_token, printed, servers, terminal
 
 
 @pytest.fixture(scope="module", autouse=True)
 def two_servers(service: Service, hub: Hub) -> Iterator[None]:
-    """Ada and Bob at work, whatever ran before."""
-    for username in PEOPLE:
-        http_person.log_in(service, username)
-        if hub.running(username):
-            hub.stop(username)
-        hub.start(username, cpu=1, memory="1G")
-    yield
-    for username in PEOPLE:
-        if hub.running(username):
-            hub.stop(username)
-
-
-def terminal(service: Service, username: str, command: str) -> tuple[int, str]:
-    """Exit status and output of a command in a terminal."""
-    container = service.container(username)
-    done = container.exec_run(["bash", "-lc", command], workdir="/workarea")
-    return done.exit_code, done.output.decode().strip()
-
-
-def printed(service: Service, username: str, command: str) -> str:
-    status, output = terminal(service, username, command)
-    assert status == 0, output
-    return output
+    with servers(service, hub, cpu=1, memory="1G"):
+        yield
 
 
 def claims(token: str) -> dict[str, Any]:
@@ -58,11 +35,6 @@ def ask(
     return Hub(service.config.public_url, token).request(
         "GET", f"/quaderno/users/{username}/{kind}?{query}"
     )
-
-
-def own_token(service: Service, username: str) -> str:
-    """The token with which a person's server asks the hub."""
-    return service.inside(username, "import os; print(os.environ['JUPYTERHUB_API_TOKEN'])")[1]
 
 
 def log(service: Service) -> str:
@@ -84,15 +56,6 @@ def test_oidc_token_prints_a_token_of_that_person(service: Service, username: st
     asked = f"Access token of {username} for Server at /user/{username}/, audience as issued"
     assert asked in log(service)
     assert token not in log(service)
-
-
-@pytest.mark.parametrize("username", PEOPLE)
-def test_the_example_runs_as_it_is(service: Service, username: str) -> None:
-    output = printed(service, username, "python examples/s3_oidc_agent.py")
-    assert f"uploaded   s3://{username}/examples/hello-oidc.txt" in output
-    assert "by link    b'Hello from oidc-agent" in output
-    stored = object_store(service, username).read(username, "examples/hello-oidc.txt")
-    assert stored == b"Hello from oidc-agent\n"
 
 
 def test_a_longer_life_renews_the_token_but_not_each_time(service: Service) -> None:
@@ -179,6 +142,9 @@ def test_neither_refresh_token_nor_client_secret_is_inside(service: Service) -> 
     """Nor the identity token: after everything above has been used."""
     for username in PEOPLE:
         printed(service, username, "oidc-token infncloud")
+        printed(
+            service, username, "python examples/s3_boto3.py && python examples/s3_oidc_agent.py"
+        )
         state = kept_by_the_hub(service, username)
         secrets = [state["refresh_token"], service.config.oidc.client_secret.get_secret_value()]
         secrets += [state["id_token"]] if state["id_token"] else []
@@ -206,3 +172,4 @@ def test_it_ends_with_the_server(service: Service, hub: Hub) -> None:
     assert ask(service, "ada", token).status_code == 200
     hub.stop("ada")
     assert ask(service, "ada", token).status_code == 403
+    assert ask(service, "ada", token, kind="s3-keys").status_code == 403

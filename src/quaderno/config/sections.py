@@ -113,6 +113,12 @@ class Hub(Section):
     database: str | None = Field(
         None, description="SQLAlchemy URL of the hub's database; SQLite in `hub/` when unset."
     )
+    credentials_per_minute: int = Field(
+        60,
+        ge=1,
+        description="How often in a minute one server gets S3 keys, and how often access tokens; "
+        "what asks more often is refused with HTTP 429.",
+    )
 
 
 class Oidc(Section):

@@ -24,8 +24,9 @@ from quaderno.config import Config
 from quaderno.errors import LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
-from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
+from quaderno.hub.rates import Rates
 from quaderno.hub.storage import RefreshHandler, StorageHandler
+from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
 
 # Seconds of life a token must have left to be used; with less it is renewed first.
 RENEW_AHEAD = 300
@@ -77,11 +78,13 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         self._asked_at: dict[str, float] = {}
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
+        per_minute = self.quaderno.hub.credentials_per_minute
+        keys, access_tokens = ({"rates": Rates(per_minute)} for _ in range(2))
         return [
             *super().get_handlers(app),
             (r"/quaderno/static/(.*)", CacheControlStaticFilesHandler, {"path": str(STATIC)}),
-            (r"/api/quaderno/users/([^/]+)/s3-keys", S3KeysHandler),
-            (r"/api/quaderno/users/([^/]+)/access-token", AccessTokenHandler),
+            (r"/api/quaderno/users/([^/]+)/s3-keys", S3KeysHandler, keys),
+            (r"/api/quaderno/users/([^/]+)/access-token", AccessTokenHandler, access_tokens),
             (r"/api/quaderno/users/([^/]+)/storage", StorageHandler),
             (r"/api/quaderno/users/([^/]+)/storage/refresh", RefreshHandler),
             (r"/api/quaderno/users/([^/]+)/workarea", WorkareaHandler),

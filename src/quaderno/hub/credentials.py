@@ -6,11 +6,13 @@ token. Nobody gets an identity token, a refresh token or a client secret.
 
 import asyncio
 import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import jwt
 from jupyterhub.orm import Service
@@ -23,8 +25,26 @@ from quaderno.errors import (
     StorageError,
     StorageRefusedError,
 )
+from quaderno.hub.rates import Rates
 from quaderno.hub.scoped import ACCESS_TOKEN_SCOPE, S3_KEYS_SCOPE, ScopedHandler
 from quaderno.storage import sts
+
+T = TypeVar("T")
+
+# Seconds until who asks hears that the provider or the store is slow; servers wait six.
+ANSWER_WITHIN = 5
+PROVIDER, STORE = "identity provider", "object store"
+# A store that hangs keeps these threads and no others of the hub.
+_STORE_THREADS = ThreadPoolExecutor(8, "sts")
+
+
+class TooOftenError(web.HTTPError):
+    """Whoever asks must wait, in seconds."""
+
+    def __init__(self, what: str, wait: int) -> None:
+        words = f"Asked too often for {what}: wait {wait} s."
+        super().__init__(HTTPStatus.TOO_MANY_REQUESTS, words)
+        self.headers = {"Retry-After": str(wait)}
 
 
 class CredentialsHandler(ScopedHandler):
@@ -34,6 +54,35 @@ class CredentialsHandler(ScopedHandler):
     """
 
     _accept_cookie_auth = False
+
+    def initialize(self, rates: Rates) -> None:
+        self._rates = rates
+        self._asking = PROVIDER
+
+    def _admit(self, username: str) -> Any:
+        """The user whose credentials are asked for. Raises HTTP 403, 404 or 429."""
+        user = self._find(username)
+        token = self.get_token()
+        wait = math.ceil(self._rates.wait((token and token.id, username)))
+        if wait:
+            self.log.warning("Too many questions of %s for %s", self._client(), self.what)
+            raise TooOftenError(self.what, wait)
+        return user
+
+    async def _in_time(self, work: Awaitable[T]) -> T:
+        """The result of `work`, which goes on when it is late: what the provider renews must be
+        kept even if nobody waits for it. Raises HTTP 503, and what `work` does."""
+        task = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait([task], timeout=ANSWER_WITHIN)
+        if not done:
+            task.add_done_callback(_look_at)
+            self.log.warning("No %s: the %s is slow", self.what, self._asking)
+            raise self._away()
+        return task.result()
+
+    def _away(self) -> web.HTTPError:
+        words = f"The {self._asking} does not answer now: try again in a moment."
+        return web.HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, words)
 
     @contextmanager
     def _refusing(self, username: str) -> Iterator[None]:
@@ -51,9 +100,7 @@ class CredentialsHandler(ScopedHandler):
             ) from error
         except (ProviderUnavailableError, StorageError) as error:
             self.log.warning("No %s for %s now: %s", self.what, username, error)
-            raise web.HTTPError(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"No {self.what} now: try again in a moment."
-            ) from error
+            raise self._away() from error
 
     def _client(self) -> str:
         """Who asked: a service, or what a person's token is for (its note names the server)."""
@@ -75,14 +122,19 @@ class S3KeysHandler(CredentialsHandler):
     what = "S3 keys"
 
     async def get(self, username: str) -> None:
-        user = self._find(username)
+        user = self._admit(username)
         with self._refusing(username):
-            state = await self.authenticator.fresh_auth_state(user)
-            keys = await asyncio.to_thread(
-                sts.assume_role, self.authenticator.quaderno, state["access_token"], username
-            )
+            keys = await self._in_time(self._keys(user))
         self.log.info("S3 keys of %s for %s", username, self._client())
         self._hand_out(keys.container_credentials())
+
+    async def _keys(self, user: Any) -> sts.Keys:
+        state = await self.authenticator.fresh_auth_state(user)
+        self._asking = STORE
+        config: Config = self.authenticator.quaderno
+        return await asyncio.get_running_loop().run_in_executor(
+            _STORE_THREADS, sts.assume_role, config, state["access_token"], user.name
+        )
 
 
 class AccessTokenHandler(CredentialsHandler):
@@ -97,14 +149,14 @@ class AccessTokenHandler(CredentialsHandler):
     what = "access tokens"
 
     async def get(self, username: str) -> None:
-        user = self._find(username)
+        user = self._admit(username)
         config: Config = self.authenticator.quaderno
         wanted = self.get_query_argument("audience", "").split()
         min_valid = self._min_valid()
         if not set(wanted) <= set(config.oidc.audiences):
             self._refuse_audience(username, wanted, "is not among those that may be asked for")
         with self._refusing(username):
-            state = await self.authenticator.fresh_auth_state(user, min_valid)
+            state = await self._in_time(self.authenticator.fresh_auth_state(user, min_valid))
         token = state["access_token"]
         if not set(wanted) <= audiences(token):
             self._refuse_audience(username, wanted, "is not in the token that the provider issued")
@@ -138,6 +190,11 @@ class AccessTokenHandler(CredentialsHandler):
             "No access token of %s for %s: audience %s %s", username, self._client(), names, why
         )
         raise web.HTTPError(HTTPStatus.FORBIDDEN, f"The audience {names} {why}.")
+
+
+def _look_at(task: "asyncio.Future[Any]") -> None:
+    """Its failure was told already, as being late."""
+    task.cancelled() or task.exception()
 
 
 def audiences(token: str) -> set[str]:

@@ -15,6 +15,9 @@ USER = "1000:100"
 HOME = "/home/jovyan"
 WORKAREA = "/workarea"
 OIDC_SOCKET = f"{HOME}/.quaderno/oidc-agent.sock"
+# Where AWS SDKs find their keys: an address of the container's own, and what they show there.
+S3_KEYS = "http://127.0.0.1:17888/s3-keys"
+S3_KEYS_TOKEN_FILE = f"{HOME}/.quaderno/s3-keys-token"
 
 # What numeric libraries read to size their thread pools: a container limited to one CPU still
 # sees all of the host's, and would otherwise start a thread for each.
@@ -43,6 +46,8 @@ def environment(config: Config, options: ServerOptions) -> dict[str, str]:
         "AWS_ENDPOINT_URL_S3": config.store_endpoint_for_servers,
         "AWS_REGION": config.store.region,
         "AWS_DEFAULT_REGION": config.store.region,  # what boto3 reads
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": S3_KEYS,
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": S3_KEYS_TOKEN_FILE,
         "AWS_ENDPOINT_URL_STS": config.sts_endpoint_for_servers,
         "QUADERNO_ROLE_ARN": config.store.role_arn,
         "OIDC_SOCK": OIDC_SOCKET,

@@ -33,6 +33,12 @@ def test_s3_clients_find_the_store_from_inside(config: Config) -> None:
     assert env["AWS_REGION"] == "us-east-1"
 
 
+def test_s3_clients_find_keys_in_their_own_container_alone(config: Config) -> None:
+    env = server.environment(config, SMALL)
+    assert env["AWS_CONTAINER_CREDENTIALS_FULL_URI"].startswith("http://127.0.0.1:")
+    assert env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"].startswith("/home/jovyan/")
+
+
 def test_no_secret_is_in_the_environment(config: Config) -> None:
     from quaderno import config as quaderno_config
 

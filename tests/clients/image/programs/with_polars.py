@@ -1,0 +1,4 @@
+import polars as pl
+from program import TABLE, run
+
+run(lambda: pl.read_parquet(TABLE)["n"].sum())
