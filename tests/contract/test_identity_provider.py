@@ -103,7 +103,8 @@ def test_a_refresh_sees_new_groups_and_refuses_the_disabled(
     grouped = change("g.groups.create(name='/dev/new')").json()
     assert provider.claims(grouped["access_token"])["groups"] == ["/dev/new"]
     tokens = grouped
-    assert change("g.is_active=False; g.save()").status_code == 400
+    suspend = "from quaderno.iam import accounts; accounts.suspend(g, 'Gone')"
+    assert change(suspend).status_code == 400
 
 
 def test_revoked_tokens_end(provider: Provider, tokens: dict[str, Any]) -> None:

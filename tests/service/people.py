@@ -11,8 +11,13 @@ def log_in(page: Page, service: Service, username: str, password: str | None = N
     """From the endpoint through the identity provider's login page."""
     page.goto(service.config.public_url)
     expect(page).to_have_url(re.compile(re.escape(service.config.iam_url)))
+    fill_in_login(page, username, password or PASSWORDS[username])
+
+
+def fill_in_login(page: Page, username: str, password: str) -> None:
+    """On the identity provider's login page."""
     page.get_by_label("Username or e-mail address").fill(username)
-    page.get_by_label("Password").fill(password or PASSWORDS[username])
+    page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
 
 

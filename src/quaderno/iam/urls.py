@@ -7,10 +7,10 @@ from allauth.account import views as account_views
 from allauth.idp.oidc import views as oidc_views
 from django.contrib import admin
 from django.db import transaction
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from quaderno.iam import views
+from quaderno.iam import registration, views
 
 handler400 = views.bad_request
 handler500 = views.server_error
@@ -21,7 +21,38 @@ urlpatterns = [
     path("identity/", views.account, name="account"),
     path("identity/login/", account_views.login, name="account_login"),
     path("identity/logout/", account_views.logout, name="account_logout"),
-    path("identity/inactive/", account_views.account_inactive, name="account_inactive"),
+    path("identity/register/", account_views.signup, name="account_signup"),
+    path(
+        "identity/register/sent/",
+        account_views.email_verification_sent,
+        name="account_email_verification_sent",
+    ),
+    path("identity/register/requested/", registration.requested, name="account_requested"),
+    re_path(
+        r"^identity/confirm/(?P<key>[-:\w]+)/$",
+        account_views.confirm_email,
+        name="account_confirm_email",
+    ),
+    path("identity/policy/", registration.policy_text, name="policy"),
+    path("identity/policy/accept/", registration.accept_policy, name="policy_accept"),
+    path("identity/reset/", account_views.password_reset, name="account_reset_password"),
+    path(
+        "identity/reset/sent/",
+        account_views.password_reset_done,
+        name="account_reset_password_done",
+    ),
+    re_path(
+        r"^identity/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+        account_views.password_reset_from_key,
+        name="account_reset_password_from_key",
+    ),
+    path(
+        "identity/reset/done/",
+        account_views.password_reset_from_key_done,
+        name="account_reset_password_from_key_done",
+    ),
+    path("identity/requests/", registration.requests, name="requests"),
+    path("identity/requests/<str:name>/", registration.decide, name="decide"),
     path("identity/reauthenticate/", account_views.reauthenticate, name="account_reauthenticate"),
     path("identity/password/", account_views.password_change, name="account_change_password"),
     path("identity/admin/", admin.site.urls),

@@ -33,7 +33,14 @@ def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
 def service(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001
     """Template variables of every page: the service's name, its address, whom to ask."""
     config = settings.QUADERNO
-    return {"service": {"name": config.name, "url": config.public_url, "contact": config.contact}}
+    return {
+        "service": {
+            "name": config.name,
+            "url": config.public_url,
+            "contact": config.contact,
+            "registration": config.iam.registration == "open",
+        }
+    }
 
 
 def not_found(request: HttpRequest) -> HttpResponse:  # noqa: ARG001

@@ -32,8 +32,7 @@ def admin(ada: "User") -> "Client":
 
 
 def change(admin: "Client", user: "User", **fields: str) -> Any:
-    form = {"email": user.email, "is_active": "on"}
-    form |= {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    form = {"email": user.email, "state": "active"}
     return admin.post(f"{USERS}{user.pk}/change/", form | fields)
 
 

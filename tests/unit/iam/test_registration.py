@@ -1,0 +1,499 @@
+"""From a request for an account to the login, and everything that may come between."""
+
+import io
+import smtplib
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from quaderno.errors import AccountError
+
+from .conftest import PASSWORD, PASSWORD_2, Configure, link, new_browser
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from quaderno.iam.models import User
+
+REGISTER = "/identity/register/"
+LOGIN = "/identity/login/"
+REQUEST = {
+    "first_name": "Grace",
+    "last_name": "Hopper",
+    "email": "grace@example.org",
+    "username": "grace",
+    "password1": PASSWORD_2,
+    "password2": PASSWORD_2,
+    "reason": "Compilers, with Prof. Aiken",
+}
+POLICY = {"text": "# Be kind\n\n<b>No</b> mining.", "version": "2026-11"}
+
+
+@pytest.fixture(autouse=True)
+def _open(configure: Configure) -> None:
+    configure(registration="open")
+
+
+@pytest.fixture
+def admin() -> "Client":
+    from quaderno.iam import accounts
+
+    ada = accounts.create_user("ada", PASSWORD, email="ada@example.org", admin=True)
+    client = new_browser()
+    client.force_login(ada)
+    return client
+
+
+def ask(browser: "Client", **changes: str) -> Any:
+    return browser.post(REGISTER, REQUEST | changes, follow=True)
+
+
+def log_in(browser: "Client", login: str = "grace", password: str = PASSWORD_2) -> Any:
+    return browser.post(LOGIN, {"login": login, "password": password}, follow=True)
+
+
+def user(name: str = "grace") -> "User":
+    from quaderno.iam.models import User
+
+    return User.objects.get(username=name)
+
+
+def accepted() -> list[str]:
+    from quaderno.iam.models import PolicyAcceptance
+
+    kept = PolicyAcceptance.objects.filter(user=user(), accepted_at__isnull=False)
+    return list(kept.values_list("version", flat=True))
+
+
+def confirmed(browser: "Client", outbox: list[Any], **changes: str) -> str:
+    """A request with a confirmed address; the path of the link that did it."""
+    ask(browser, **changes)
+    path = link(outbox[-1])
+    browser.post(path)
+    return path
+
+
+def logged_in(browser: "Client") -> bool:
+    return bool(browser.get("/identity/").status_code == 200)
+
+
+def manage(command: str, *arguments: str) -> str:
+    from django.core.management import call_command
+
+    output = io.StringIO()
+    call_command(command, *arguments, stdout=output)
+    return output.getvalue().strip()
+
+
+# --- the way that goes well
+
+
+def test_from_the_request_to_the_login(
+    browser: "Client", admin: "Client", outbox: list[Any]
+) -> None:
+    assert 'href="/identity/register/"' in browser.get(LOGIN).content.decode()
+    assert "Look into your mailbox" in ask(browser).content.decode()
+    assert outbox[-1].to == ["grace@example.org"]
+    assert "Notes & Co" in outbox[-1].subject
+    opened = browser.get(link(outbox[-1]))
+    assert "Is <strong>grace@example.org</strong> yours" in opened.content.decode()
+    assert "Nobody waits" in admin.get("/identity/requests/").content.decode()
+
+    done = browser.post(link(outbox[-1]), follow=True)
+    assert "An administrator decides now" in done.content.decode()
+    to_admin = outbox[-1]
+    assert to_admin.to == ["ada@example.org"]
+    assert all(part in to_admin.body for part in ("Grace Hopper", "Compilers, with Prof. Aiken"))
+    assert "Your request waits for approval" in log_in(browser).content.decode()
+    assert not logged_in(browser)
+
+    listed = admin.get(link(to_admin)).content.decode()
+    assert all(part in listed for part in ("Grace Hopper", "grace@example.org", "Prof. Aiken"))
+    said = admin.post("/identity/requests/grace/", {"action": "approve"}, follow=True)
+    assert "grace is approved" in said.content.decode()
+    assert (outbox[-1].to, "Your account is ready" in outbox[-1].subject) == (
+        ["grace@example.org"],
+        True,
+    )
+    assert "grace@example.org" in log_in(browser).content.decode()
+    assert logged_in(browser)
+
+
+def test_operators_approve_from_the_command_line(browser: "Client", outbox: list[Any]) -> None:
+    confirmed(browser, outbox)
+    assert manage("change_user", "approve", "grace") == "grace is active"
+    log_in(browser)
+    assert logged_in(browser)
+
+
+def test_a_rejected_person_sees_why_and_whom_to_ask(
+    browser: "Client", admin: "Client", outbox: list[Any]
+) -> None:
+    confirmed(browser, outbox)
+    decide = "/identity/requests/grace/"
+    silent = admin.post(decide, {"action": "reject", "reason": "  "}, follow=True)
+    assert "Say why the request of grace is rejected" in silent.content.decode()
+    reason = "Nobody here knows you <yet>"
+    admin.post(decide, {"action": "reject", "reason": reason})
+    assert reason in outbox[-1].body
+    page = log_in(browser)
+    assert page.status_code == 403
+    assert "Nobody here knows you &lt;yet&gt;" in page.content.decode()
+    assert "help@example.org" in page.content.decode()
+    assert not logged_in(browser)
+    assert manage("change_user", "approve", "grace") == "grace is active"
+
+
+def test_a_suspended_person_is_out_at_once_and_sees_why(browser: "Client") -> None:
+    from quaderno.iam import accounts
+
+    accounts.create_user("grace", PASSWORD)
+    log_in(browser, password=PASSWORD)
+    assert logged_in(browser)
+    assert manage("change_user", "disable", "grace", "--reason=Left the institute") == (
+        "grace is suspended"
+    )
+    assert not logged_in(browser)
+    assert "Left the institute" in log_in(browser, password=PASSWORD).content.decode()
+    assert not logged_in(browser)
+    manage("change_user", "enable", "grace")
+    log_in(browser, password=PASSWORD)
+    assert logged_in(browser)
+
+
+def test_administrators_suspend_on_their_pages(browser: "Client", admin: "Client") -> None:
+    from quaderno.iam import accounts
+
+    grace = accounts.create_user("grace", PASSWORD)
+    form = {"email": "", "state": "suspended", "state_reason": "A lost laptop"}
+    assert admin.post(f"/identity/admin/iam/user/{grace.pk}/change/", form).status_code == 302
+    assert "A lost laptop" in log_in(browser, password=PASSWORD).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("action", "state", "says"),
+    [
+        ("approve", "active", "grace is active"),
+        ("reject", "active", "grace is active"),
+        ("enable", "active", "grace is active"),
+        ("disable", "waiting", "grace is waiting for approval"),
+        ("approve", "waiting", "has not confirmed their e-mail address"),
+        ("approve", "suspended", "grace is suspended"),
+    ],
+)
+def test_decisions_that_do_not_fit_are_refused(action: str, state: str, says: str) -> None:
+    from quaderno.iam import accounts
+
+    grace = accounts.create_user("grace", PASSWORD)
+    grace.state = state
+    grace.save()
+    with pytest.raises(AccountError, match=says):
+        manage("change_user", action, "grace", "--reason=because")
+    assert user().state == state
+
+
+def test_a_rejection_on_the_command_line_needs_a_reason_and_a_person() -> None:
+    from quaderno.iam import accounts
+
+    accounts.create_user("grace", PASSWORD)
+    with pytest.raises(AccountError, match="no reason"):
+        manage("change_user", "disable", "grace")
+    with pytest.raises(AccountError, match="There is no account 'nobody'"):
+        manage("change_user", "disable", "nobody", "--reason=x")
+
+
+def test_closed_means_closed(browser: "Client", configure: Configure, outbox: list[Any]) -> None:
+    configure(registration="closed")
+    assert REGISTER not in browser.get(LOGIN).content.decode()
+    assert "Accounts are given by the operators" in ask(browser).content.decode()
+    assert outbox == []
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    "name", ["ada", "local", "commons", "Grace", "gräce", "g", "a.b", "\u0430da"]
+)
+def test_a_name_that_cannot_be_is_refused_with_a_sentence(
+    browser: "Client", admin: "Client", outbox: list[Any], name: str
+) -> None:
+    """Taken, reserved, or no name of a bucket: the last begins with a Cyrillic letter."""
+    from quaderno.iam.models import User
+
+    page = ask(browser, username=name).content.decode()
+    taken = "This username is taken." if name == "ada" else ""
+    reserved = "This name is reserved." if name in ("local", "commons") else ""
+    assert (taken or reserved or "A username has 3 to 40 characters") in page
+    assert User.objects.count() == 1
+    assert outbox == []
+
+
+@pytest.mark.parametrize("twin", ["ADA@example.org", "Ada@EXAMPLE.org"])
+def test_an_address_that_is_taken_gets_a_message_and_the_page_tells_nothing(
+    browser: "Client", admin: "Client", outbox: list[Any], twin: str
+) -> None:
+    taken = ask(browser, email=twin)
+    free = ask(new_browser(), username="hedy", email="hedy@example.org")
+    assert taken.content == free.content
+    assert taken.redirect_chain == free.redirect_chain
+    assert [message.to for message in outbox] == [["ada@example.org"], ["hedy@example.org"]]
+    assert "You have an account already" in outbox[0].subject
+    from quaderno.iam.models import User
+
+    assert not User.objects.filter(username="grace").exists()
+
+
+def test_a_request_that_nobody_confirms_frees_its_name(
+    browser: "Client", outbox: list[Any]
+) -> None:
+    ask(browser)
+    assert "This username is taken." in ask(new_browser(), email="b@example.org").content.decode()
+    first = user()
+    first.date_joined -= timedelta(days=4)
+    first.save()
+    ask(new_browser(), email="b@example.org")
+    assert user().email == "b@example.org"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("password1", "grace-hopper", "You must type the same password"),
+        ("reason", "", "This field is required"),
+        ("email", "grace", "Enter a valid email address"),
+    ],
+)
+def test_what_is_missing_is_said_at_its_place(
+    browser: "Client", field: str, value: str, says: str
+) -> None:
+    assert says in ask(browser, **{field: value}).content.decode()
+
+
+def test_passwords_follow_the_rule(browser: "Client") -> None:
+    page = ask(browser, password1="grace@example", password2="grace@example").content.decode()
+    assert "too similar to the" in page
+
+
+# --- links in messages
+
+
+def test_a_link_works_once(browser: "Client", outbox: list[Any]) -> None:
+    path = confirmed(browser, outbox)
+    for use in (browser.get, browser.post, new_browser().post):
+        page = use(path)
+        assert "of no use any more" in page.content.decode() or page.status_code == 404
+
+
+def test_a_link_does_not_log_in(browser: "Client", outbox: list[Any]) -> None:
+    confirmed(browser, outbox)
+    manage("change_user", "approve", "grace")
+    assert not logged_in(browser)
+
+
+def test_opening_a_link_confirms_nothing(browser: "Client", outbox: list[Any]) -> None:
+    """Scanners of mail servers open links, too."""
+    ask(browser)
+    browser.get(link(outbox[-1]))
+    with pytest.raises(AccountError, match="has not confirmed"):
+        manage("change_user", "approve", "grace")
+
+
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example/"])
+def test_a_link_leads_nowhere_else(browser: "Client", outbox: list[Any], elsewhere: str) -> None:
+    ask(browser)
+    done = browser.post(f"{link(outbox[-1])}?next={elsewhere}")
+    assert done.headers["Location"] == "/identity/register/requested/"
+
+
+def test_the_link_is_sent_again_when_one_logs_in(browser: "Client", outbox: list[Any]) -> None:
+    from django.core.cache import cache
+
+    ask(browser)
+    cache.clear()  # the library sends one in three minutes
+    assert "Look into your mailbox" in log_in(new_browser()).content.decode()
+    assert len(outbox) == 2
+
+
+def test_mail_that_cannot_be_sent_is_told(
+    browser: "Client", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any, **__: Any) -> int:
+        raise smtplib.SMTPServerDisconnected("grace@example.org: no")
+
+    monkeypatch.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", refuse)
+    page = ask(browser)
+    assert page.status_code == 200
+    assert "The message could not be sent." in page.content.decode()
+    assert "grace@example.org" not in caplog.text
+    assert "SMTPServerDisconnected" in caplog.text
+
+
+# --- a new password
+
+
+def reset(browser: "Client", email: str) -> Any:
+    return browser.post("/identity/reset/", {"email": email}, follow=True)
+
+
+def test_a_forgotten_password(browser: "Client", admin: "Client", outbox: list[Any]) -> None:
+    reset(browser, "ada@example.org")
+    path = link(outbox[-1])
+    form = browser.get(path, follow=True)
+    target = form.redirect_chain[-1][0]
+    assert path not in target
+    new = {"password1": PASSWORD_2, "password2": PASSWORD_2}
+    assert "Your password is changed" in browser.post(target, new, follow=True).content.decode()
+    assert not logged_in(browser)
+    assert not logged_in(admin), "what was open with the old password is closed"
+    log_in(browser, "ada")
+    assert logged_in(browser)
+    again = new_browser().get(path, follow=True)
+    assert "of no use any more" in again.content.decode()
+
+
+def test_asking_for_a_password_tells_nothing(
+    browser: "Client", admin: "Client", outbox: list[Any]
+) -> None:
+    known, unknown = reset(browser, "ada@example.org"), reset(new_browser(), "no@example.org")
+    assert known.content == unknown.content
+    assert "No account has this address" in outbox[-1].subject
+
+
+def test_who_waits_gets_no_new_password(browser: "Client", outbox: list[Any]) -> None:
+    confirmed(browser, outbox)
+    reset(browser, "grace@example.org")
+    assert "/identity/reset/" not in outbox[-1].body
+    assert "none that can log in" in outbox[-1].body
+
+
+def test_operators_give_a_new_password(
+    browser: "Client", admin: "Client", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD_2}\n"))
+    assert manage("set_password", "ada", "--password-stdin") == "ada has a new password"
+    assert not logged_in(admin)
+    log_in(browser, "ada")
+    assert logged_in(browser)
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    with pytest.raises(AccountError, match="too short"):
+        manage("set_password", "ada", "--password-stdin")
+
+
+def test_messages_to_one_address_are_rare(
+    browser: "Client", admin: "Client", outbox: list[Any]
+) -> None:
+    answers = [reset(browser, "ada@example.org").status_code for _ in range(4)]
+    assert answers == [200, 200, 200, 429]
+    assert len(outbox) == 3
+
+
+# --- the acceptable use policy
+
+
+def test_the_policy_is_accepted_with_its_version(
+    browser: "Client", configure: Configure, outbox: list[Any]
+) -> None:
+    configure(registration="open", policy=POLICY)
+    text = browser.get("/identity/policy/").content.decode()
+    assert "<h1>Be kind</h1>" in text
+    assert "&lt;b&gt;No&lt;/b&gt; mining." in text
+    assert "This field is required" in ask(browser).content.decode()
+    ask(browser, policy="on")
+    assert accepted() == ["2026-11"]
+    browser.post(link(outbox[-1]))
+    manage("change_user", "approve", "grace")
+    log_in(browser)
+    assert logged_in(browser)
+
+
+def test_a_new_version_asks_again_at_the_next_login(
+    browser: "Client", configure: Configure
+) -> None:
+    from quaderno.iam import accounts
+
+    accounts.create_user("grace", PASSWORD)
+    configure(policy=POLICY)
+    destination = "/identity/password/"
+    form = {"login": "grace", "password": PASSWORD, "next": destination}
+    page = browser.post(LOGIN, form, follow=True)
+    assert "version 2026-11" in page.content.decode()
+    assert not logged_in(browser)
+    answer = {"version": "2026-11", "action": "accept"}
+    assert browser.post("/identity/policy/accept/", answer).headers["Location"] == destination
+    assert logged_in(browser)
+    log_in(browser := new_browser(), password=PASSWORD)
+    assert logged_in(browser), "asked once for each version"
+
+    configure(policy=POLICY | {"version": "2027-01"})
+    log_in(browser := new_browser(), password=PASSWORD)
+    stale = browser.post("/identity/policy/accept/", answer, follow=True)
+    assert "version 2027-01" in stale.content.decode()
+    assert not logged_in(browser)
+    browser.post("/identity/policy/accept/", {"action": "cancel"})
+    assert not logged_in(browser)
+    assert accepted() == ["2026-11"]
+
+
+def test_nobody_accepts_without_a_password(browser: "Client", configure: Configure) -> None:
+    configure(policy=POLICY)
+    answer = browser.post("/identity/policy/accept/", {"version": "2026-11", "action": "accept"})
+    assert answer.headers["Location"] == LOGIN
+
+
+# --- attacks
+
+
+@pytest.mark.parametrize("who", ["nobody", "somebody"])
+def test_only_administrators_decide(browser: "Client", outbox: list[Any], who: str) -> None:
+    from quaderno.iam import accounts
+
+    confirmed(browser, outbox)
+    if who == "somebody":
+        browser.force_login(accounts.create_user("eve", PASSWORD))
+    for path in ("/identity/requests/", "/identity/requests/grace/"):
+        answer = browser.post(path, {"action": "approve"})
+        assert answer.status_code == (403 if who == "somebody" else 302)
+    assert user().state == "waiting"
+
+
+def test_a_decision_is_not_a_link(browser: "Client", admin: "Client", outbox: list[Any]) -> None:
+    confirmed(browser, outbox)
+    assert admin.get("/identity/requests/grace/?action=approve").status_code == 405
+    assert user().state == "waiting"
+
+
+def test_a_request_cannot_choose_its_rights(browser: "Client", outbox: list[Any]) -> None:
+    confirmed(browser, outbox, state="active", is_superuser="on", is_staff="on", groups="1")
+    grace = user()
+    assert (grace.state, grace.is_superuser, grace.is_staff) == ("waiting", False, False)
+    assert grace.group_names() == []
+
+
+def test_a_login_gets_a_session_of_its_own(
+    browser: "Client", admin: "Client", configure: Configure, config: Any
+) -> None:
+    """One that somebody else gave the browser stays outside, also through the policy's page."""
+    name = f"{config.instance}-iam-session"
+    ask(browser)  # leaves a session
+    planted = browser.cookies[name].value
+    configure(registration="open", policy=POLICY)
+    log_in(browser, "ada", PASSWORD)
+    browser.post("/identity/policy/accept/", {"version": "2026-11", "action": "accept"})
+    assert logged_in(browser)
+    assert browser.cookies[name].value != planted
+    thief = new_browser()
+    thief.cookies[name] = planted
+    assert not logged_in(thief)
+
+
+def test_every_form_needs_its_token(
+    configure: Configure, for_all_pages: Callable[..., list[str]]
+) -> None:
+    configure(registration="open", policy=POLICY)
+    strict = new_browser(enforce_csrf_checks=True)
+    refused = {path: strict.post(path).status_code for path in for_all_pages()}
+    assert len(refused) > 12
+    assert set(refused.values()) == {403}, refused
