@@ -17,7 +17,7 @@ from quaderno.arguments import Dir, Json, as_component
 from quaderno.arguments import load as _load
 from quaderno.config import CONFIG_FILE, Config
 from quaderno.errors import ConfigError, HostError, QuadernoError
-from quaderno.people import user_app
+from quaderno.people import group_app, user_app
 from quaderno.terminal import cell, err, out, progress
 
 app = typer.Typer(
@@ -28,7 +28,12 @@ app = typer.Typer(
 )
 token_app = typer.Typer(help="Tokens for automation.")
 image_app = typer.Typer(help="Container images of people's servers.")
-for _name, _group in (("user", user_app), ("token", token_app), ("image", image_app)):
+for _name, _group in (
+    ("user", user_app),
+    ("group", group_app),
+    ("token", token_app),
+    ("image", image_app),
+):
     app.add_typer(_group, name=_name, no_args_is_help=True)
 
 

@@ -1,4 +1,4 @@
-"""`quaderno user`: the people of the embedded identity provider, by its management commands."""
+"""`quaderno user` and `quaderno group`: people, by the identity provider's own commands."""
 
 import getpass
 import json
@@ -17,6 +17,7 @@ from quaderno.errors import AccountError, ConfigError
 from quaderno.terminal import cell, out
 
 user_app = typer.Typer(help="People registered in the embedded identity provider.")
+group_app = typer.Typer(help="Groups of the embedded identity provider, as /dev/ml.")
 
 Name = Annotated[str, typer.Argument(help="Username.")]
 PasswordStdin = Annotated[
@@ -114,6 +115,46 @@ def user_enable(name: Name, directory: Dir = None) -> None:
 
 def _change(directory: Path | None, action: str, name: str, *options: str) -> None:
     said = _manage(load(directory), ["change_user", *options, "--", action, name])
+    out.print(escape(said.strip()))
+
+
+Group = Annotated[str, typer.Argument(help="Name of the group, as /dev/ml.")]
+Manager = Annotated[
+    bool, typer.Option("--manager", help="As one who decides who is in it and in those below.")
+]
+
+
+@group_app.command("list")
+def group_list(directory: Dir = None, as_json: Json = False) -> None:
+    """List the groups with their members and managers."""
+    text = _manage(load(directory), ["list_groups"])
+    if as_json:
+        sys.stdout.write(text)
+        return
+    rows = [[cell(each[key]) for key in _GROUP_COLUMNS] for each in json.loads(text)]
+    terminal.table(list(_GROUP_COLUMNS), rows)
+
+
+_GROUP_COLUMNS = ("name", "members", "managers")
+
+
+@group_app.command("add")
+def group_add(group: Group, name: Name, directory: Dir = None, manager: Manager = False) -> None:
+    """Add a person to a group, which is made if need be."""
+    _change_group(directory, "add", group, name, manager)
+
+
+@group_app.command("remove")
+def group_remove(group: Group, name: Name, directory: Dir = None, manager: Manager = False) -> None:
+    """Remove a person from a group."""
+    _change_group(directory, "remove", group, name, manager)
+
+
+def _change_group(
+    directory: Path | None, action: str, group: str, name: str, manager: bool
+) -> None:
+    options = ["--manager"] if manager else []
+    said = _manage(load(directory), ["change_group", *options, "--", action, group, name])
     out.print(escape(said.strip()))
 
 

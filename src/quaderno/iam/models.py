@@ -111,3 +111,27 @@ def refuse_odd_group_names(sender: type[Group], instance: Group, **_: Any) -> No
 
 
 models.signals.pre_save.connect(refuse_odd_group_names, sender=Group)
+
+
+class GroupManager(models.Model):
+    """Somebody who decides who is in a group, and in the groups below it."""
+
+    user: "models.ForeignKey[User, User]" = models.ForeignKey(User, on_delete=models.CASCADE)
+    group: "models.ForeignKey[Group, Group]" = models.ForeignKey(Group, on_delete=models.CASCADE)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["user", "group"], name="manages_once"),)
+
+
+class MembershipRequest(models.Model):
+    """Somebody's wish to be in a group, until a manager decides."""
+
+    user: "models.ForeignKey[User, User]" = models.ForeignKey(User, on_delete=models.CASCADE)
+    group: "models.ForeignKey[Group, Group]" = models.ForeignKey(Group, on_delete=models.CASCADE)
+    reason: "models.TextField[str, str]" = models.TextField(max_length=1000)
+    asked_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(
+        default=timezone.now
+    )
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["user", "group"], name="asked_once"),)

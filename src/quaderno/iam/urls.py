@@ -10,7 +10,7 @@ from django.db import transaction
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from quaderno.iam import registration, views
+from quaderno.iam import group_pages, registration, views
 
 handler400 = views.bad_request
 handler500 = views.server_error
@@ -55,6 +55,10 @@ urlpatterns = [
     path("identity/requests/<str:name>/", registration.decide, name="decide"),
     path("identity/reauthenticate/", account_views.reauthenticate, name="account_reauthenticate"),
     path("identity/password/", account_views.password_change, name="account_change_password"),
+    path("identity/groups/", group_pages.overview, name="groups"),
+    path("identity/groups/ask/", group_pages.ask, name="group_ask"),
+    path("identity/groups/create/", group_pages.create, name="group_create"),
+    path("identity/groups/of/<path:path>/", group_pages.detail, name="group"),
     path("identity/admin/", admin.site.urls),
     # One token request at a time: a code or a refresh token is spent once, however many ask.
     path("identity/o/api/token", transaction.atomic(oidc_views.token)),

@@ -109,7 +109,7 @@ def for_all_pages() -> Callable[[], list[str]]:
     from django.urls import get_resolver, reverse
     from django.urls.resolvers import URLPattern
 
-    values = {"key": "set-password", "uidb36": "1", "name": "ada", "pk": 1}
+    values = {"key": "set-password", "uidb36": "1", "name": "ada", "pk": 1, "path": "dev"}
 
     def paths() -> list[str]:
         patterns = [p for p in get_resolver().url_patterns if isinstance(p, URLPattern) and p.name]
