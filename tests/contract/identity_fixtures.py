@@ -156,6 +156,7 @@ class Request:
             "nonce": self.nonce,
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
+            "prompt": "consent",  # which is remembered otherwise, from one test to the next
         }
         endpoint = self.provider.metadata["authorization_endpoint"]
         return str(httpx.URL(endpoint, params=parameters | changes))

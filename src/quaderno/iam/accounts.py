@@ -7,6 +7,8 @@ from typing import Any
 from allauth.account import app_settings as allauth_settings
 from allauth.account.models import EmailAddress
 from allauth.idp.oidc.models import Token
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
@@ -14,11 +16,20 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 
 from quaderno.errors import AccountError
 from quaderno.iam import mail
-from quaderno.iam.models import State, User, username_problem, validate_group_name
+from quaderno.iam.models import (
+    Consent,
+    GroupManager,
+    MembershipRequest,
+    State,
+    User,
+    username_problem,
+    validate_group_name,
+)
 
 
 @transaction.atomic
@@ -69,6 +80,11 @@ def find(name: str) -> User:
     if user is None:
         raise AccountError(f"There is no account {name!r}", "quaderno user list")
     return user
+
+
+def logged_in(request: HttpRequest) -> User:
+    """Whose session it is, behind `login_required`."""
+    return User.objects.get(pk=request.user.pk)
 
 
 def set_password(user: User, password: str) -> None:
@@ -135,6 +151,31 @@ def reinstate(user: User) -> None:
 def end_tokens(user: User) -> None:
     """Make every application ask `user` to log in again when its access token runs out."""
     Token.objects.filter(user=user).delete()
+
+
+_PERSONAL: tuple[Any, ...] = (
+    *(EmailAddress, Authenticator, UserSession),
+    *(Consent, GroupManager, MembershipRequest),
+)
+
+
+@transaction.atomic
+def erase(user: User) -> None:
+    """Forget everything about `user` but the name, which nobody else may ever get, and which
+    policies they accepted.
+
+    Raises AccountError for the last administrator.
+    """
+    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
+    if user.is_superuser and not others.exists():
+        raise AccountError("You are the only administrator", "Make somebody else one first")
+    for model in _PERSONAL:
+        model.objects.filter(user=user).delete()
+    user.groups.clear()
+    user.first_name = user.last_name = user.email = user.request_reason = ""
+    user.is_staff = user.is_superuser = False
+    user.set_unusable_password()
+    _change(user, State.DELETED, "")
 
 
 def _require(user: User, *states: State) -> None:

@@ -24,6 +24,22 @@ _HOW = (
 _WRONG = f"Wrong username or password; if you are not registered yet, {_HOW}"
 
 
+# What the library tells by e-mail after a change of an account.
+NOTICES = {
+    "password_changed": "Your password was changed",
+    "password_reset": "Your password was changed, by a link that was sent to you",
+    "password_set": "Your account has a password now",
+    "email_changed": "Your account has another e-mail address; this one belongs to it no more",
+    "email_confirm": "The e-mail address of your account was confirmed",
+    "email_deleted": "This address was removed from your account",
+    "totp_activated": "Logging in to your account takes a code of an app now",
+    "totp_deactivated": "Logging in to your account takes no code of an app any more",
+    "recovery_codes_generated": "Your account has new recovery codes; older ones are void",
+    "webauthn_added": "A passkey or security key was added to your account",
+    "webauthn_removed": "A passkey or security key was removed from your account",
+}
+
+
 class AccountAdapter(DefaultAccountAdapter):
     """Accounts that operators create, or that people ask for and administrators approve."""
 
@@ -52,6 +68,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return [
             "quaderno.iam.stages.AddressStage",
             "quaderno.iam.stages.AdmissionStage",
+            "allauth.mfa.stages.AuthenticateStage",
             "quaderno.iam.stages.PolicyStage",
         ]
 
@@ -62,8 +79,12 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """The library's messages, in our words; the page tells when one cannot be sent."""
+        name = template_prefix.rpartition("/")[2]
+        if name in NOTICES:
+            mail.send("changed", email, what=NOTICES[name])
+            return
         known = {key: value for key, value in context.items() if key not in ("request", "service")}
-        if not mail.send(template_prefix.rpartition("/")[2], email, email=email, **known):
+        if not mail.send(name, email, email=email, **known):
             messages.error(
                 self.request,
                 "The message could not be sent. Try again later; if this stays, tell "

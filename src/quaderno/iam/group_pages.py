@@ -31,7 +31,7 @@ _ADMINISTRATORS_ACTIONS = ("appoint", "dismiss")
 @login_required
 def overview(request: HttpRequest) -> HttpResponse:
     """One's own groups, those one manages, and the rest, which one may ask for."""
-    user = _person(request)
+    user = accounts.logged_in(request)
     asked = MembershipRequest.objects.filter(user=user)
     context = {
         "own": user.groups.order_by("name"),
@@ -55,7 +55,7 @@ def ask(request: HttpRequest) -> HttpResponse:
         messages.error(request, f"Say why you want to be in {group.name}.")
         return redirect("groups")
     try:
-        groups.ask(group, _person(request), reason, url)
+        groups.ask(group, accounts.logged_in(request), reason, url)
     except AccountError as error:
         messages.error(request, f"{error.message}.")
     else:
@@ -67,7 +67,7 @@ def ask(request: HttpRequest) -> HttpResponse:
 @require_POST
 def create(request: HttpRequest) -> HttpResponse:
     """Make a group; for administrators."""
-    if not _person(request).is_superuser:
+    if not accounts.logged_in(request).is_superuser:
         raise PermissionDenied
     try:
         group = accounts.ensure_group(request.POST.get("group", "").strip())
@@ -81,7 +81,7 @@ def create(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, path: str) -> HttpResponse:
     """The members of a group, and who asks to be one; for its managers."""
     group = Group.objects.filter(name=f"/{path}").first()
-    if group is None or not groups.manages(_person(request), group):
+    if group is None or not groups.manages(accounts.logged_in(request), group):
         raise PermissionDenied  # the same for both: managers of others need not know names
     if request.method == "POST":
         _act(request, group)
@@ -105,7 +105,7 @@ def _act(request: HttpRequest, group: Group) -> None:
     name, action = request.POST.get("user", "").strip(), request.POST.get("action", "")
     if action not in _ACTIONS:
         return
-    if action in _ADMINISTRATORS_ACTIONS and not _person(request).is_superuser:
+    if action in _ADMINISTRATORS_ACTIONS and not accounts.logged_in(request).is_superuser:
         raise PermissionDenied
     do, said = _ACTIONS[action]
     try:
@@ -113,9 +113,3 @@ def _act(request: HttpRequest, group: Group) -> None:
         messages.success(request, said.format(user=name, group=group.name))
     except AccountError as error:
         messages.error(request, f"{error.message}.")
-
-
-def _person(request: HttpRequest) -> User:
-    """Who is logged in."""
-    assert isinstance(request.user, User)  # noqa: S101 - behind login_required
-    return request.user

@@ -48,6 +48,7 @@ class State(models.TextChoices):
     WAITING = "waiting", "waiting for approval"
     REJECTED = "rejected", "rejected"
     SUSPENDED = "suspended", "suspended"
+    DELETED = "deleted", "deleted"
 
 
 class User(AbstractUser):
@@ -135,3 +136,20 @@ class MembershipRequest(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["user", "group"], name="asked_once"),)
+
+
+class Consent(models.Model):
+    """What somebody lets an application know and do, until they take it back."""
+
+    user: "models.ForeignKey[User, User]" = models.ForeignKey(User, on_delete=models.CASCADE)
+    client_id: str
+    client: "models.ForeignKey[Any, Any]" = models.ForeignKey(
+        "allauth_idp_oidc.Client", on_delete=models.CASCADE
+    )
+    scopes: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
+    given_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(
+        default=timezone.now
+    )
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["user", "client"], name="consents_once"),)

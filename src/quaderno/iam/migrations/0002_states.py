@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                     ("waiting", "waiting for approval"),
                     ("rejected", "rejected"),
                     ("suspended", "suspended"),
+                    ("deleted", "deleted"),
                 ],
                 default="active",
                 max_length=10,
