@@ -22,8 +22,10 @@ def fill_in_login(page: Page, username: str, password: str) -> None:
 
 
 def authorize(page: Page) -> None:
-    """Agree to tell the service who one is."""
-    page.get_by_role("button", name="Authorize").click()
+    """Agree to tell the service who one is, where that is asked: answers are remembered."""
+    page.wait_for_url(lambda url: "/identity/login/" not in url)
+    if page.get_by_role("button", name="Authorize").is_visible():
+        page.get_by_role("button", name="Authorize").click()
 
 
 def start_server(page: Page, service: Service, username: str) -> None:

@@ -3,6 +3,8 @@
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -18,6 +20,8 @@ from quaderno.iam.models import User, validate_group_name
 
 admin.site.unregister(EmailAddress)
 admin.site.unregister(Group)
+admin.site.unregister(UserSession)
+admin.site.unregister(Authenticator)
 
 
 class UserForm(UserChangeForm):  # type: ignore[type-arg]
@@ -74,6 +78,19 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
             accounts.set_email(obj, obj.email)
         else:
             EmailAddress.objects.filter(user=obj).delete()
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Second steps can be taken away, for people who lost theirs; their secrets are never shown."""
+
+    list_display = ("user", "type", "created_at", "last_used_at")
+    search_fields = ("user__username",)
+    fields = readonly_fields = list_display
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        """Only its owner adds one."""
+        return False
 
 
 class GroupForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -3,6 +3,8 @@
 from typing import Any
 
 from allauth.account import forms
+from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django import forms as django_forms
 from django.http import HttpRequest
 from django.urls import reverse
@@ -113,6 +115,32 @@ class ResetPasswordKeyForm(_Labelled, forms.ResetPasswordKeyForm):
         super().__init__(*args, **kwargs)
         self.fields["password1"].label = "New password"
         self.fields["password2"].label = "New password, again"
+
+
+class AddressForm(_Labelled, forms.AddEmailForm):
+    """The address that is to replace the present one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = "New address"
+
+
+class ActivateAppForm(_Labelled, ActivateTOTPForm):
+    """The first code of an app."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["code"].label = "Code"
+
+
+class PasskeyForm(_Labelled, AddWebAuthnForm):
+    """A key, and whether it is enough by itself."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].label = "Name, to tell your keys apart"
+        self.fields["passwordless"].label = "Log in with it alone, without password"
+        self.fields["passwordless"].help_text = "It then asks for your fingerprint, face or PIN."
 
 
 class ChangePasswordForm(_Labelled, forms.ChangePasswordForm):

@@ -159,6 +159,7 @@ ACCOUNT_FORMS = {
     "signup": "quaderno.iam.forms.RegistrationForm",
     "reset_password": "quaderno.iam.forms.ResetPasswordForm",
     "reset_password_from_key": "quaderno.iam.forms.ResetPasswordKeyForm",
+    "add_email": "quaderno.iam.forms.AddressForm",
     "change_password": "quaderno.iam.forms.ChangePasswordForm",
     "reauthenticate": "quaderno.iam.forms.ReauthenticateForm",
 }
@@ -178,6 +179,10 @@ PASSWORD_RESET_TIMEOUT = 3600  # seconds that a link to a new password is good f
 # trust the connection; of plain HTTP, only this machine's own.
 _passkeys = _host == "localhost" or (_https and not re.fullmatch(r"[0-9.]+|.*:.*", _host))
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", *(["webauthn"] if _passkeys else [])]
+MFA_FORMS = {
+    "activate_totp": "quaderno.iam.forms.ActivateAppForm",
+    "add_webauthn": "quaderno.iam.forms.PasskeyForm",
+}
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _https
 MFA_TOTP_ISSUER = QUADERNO.name
