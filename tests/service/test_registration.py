@@ -1,8 +1,10 @@
 """From somebody whom nobody knows to their first server, in a real browser."""
 
 import re
+import signal
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -27,10 +29,15 @@ ADMIN = ("root-admin", "a-bunch-of-heavy-keys-1970")
 def service(container_engine: None) -> Iterator[Service]:
     """An instance of its own, where people may register."""
     policy = {"text": POLICY, "version": "2026-11"}
-    with running_service(iam={"registration": "open", "policy": policy}) as service:
+    iam = {"registration": "open", "policy": policy}
+    with running_service(iam=iam, oidc={"allowed_groups": ["/dev", "/ops"]}) as service:
         name, password = ADMIN
-        email = ["--email", "admin@example.org", "--admin", "--password-stdin"]
-        service.quaderno("user", "add", name, *email, text=password + "\n")
+        options = ["--email", "admin@example.org", "--admin", "--password-stdin"]
+        service.quaderno("user", "add", name, *options, text=password + "\n")
+        service.quaderno("group", "add", "/dev", name, "--manager")
+        for other in ("hedy", "mary"):
+            options = ["--group", "/ops", "--password-stdin"]
+            service.quaderno("user", "add", other, *options, text=PASSWORD + "\n")
         yield service
 
 
@@ -51,14 +58,38 @@ def mailed_link(service: Service, to: str) -> str:
 def test_from_a_request_to_the_first_server(
     service: Service, person: Person, screenshot: Screenshot
 ) -> None:
-    page = person().new_page()
+    page, administrator = person().new_page(), person().new_page()
     _request(page, service, screenshot)
-    _approve(person().new_page(), service, screenshot)
+    _approve(administrator, service, screenshot)
     people.log_in(page, service, "grace", PASSWORD)
     expect(page.get_by_role("button", name="Authorize")).to_be_visible()
     screenshot(page, "authorize")
     people.authorize(page)
+    expect(page.get_by_role("alert")).to_contain_text("Quaderno admits the groups /dev, /ops.")
+    screenshot(page, "not-admitted")
+
+    _ask_for_the_group(page, service)
+    _admit(administrator, service, screenshot)
+    page.goto(service.config.public_url)
     people.start_server(page, service, "grace")
+
+
+def _ask_for_the_group(page: Page, service: Service) -> None:
+    page.get_by_role("link", name="Ask for a group").click()
+    page.get_by_label("Group", exact=True).select_option("/dev")
+    page.get_by_label("Why").fill("I write compilers")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_role("status")).to_contain_text("Whoever manages /dev decides now.")
+
+
+def _admit(page: Page, service: Service, screenshot: Screenshot) -> None:
+    page.goto(mailed_link(service, "admin@example.org"))
+    expect(page.locator("main")).to_contain_text("I write compilers")
+    screenshot(page, "group")
+    page.get_by_role("button", name="Admit grace").click()
+    expect(page.get_by_role("status")).to_contain_text("grace is in /dev now.")
+    page.goto(f"{service.config.iam_url}/")
+    screenshot(page, "account")
 
 
 def _request(page: Page, service: Service, screenshot: Screenshot) -> None:
@@ -105,3 +136,58 @@ def test_whoever_is_suspended_reads_why_on_the_way_in(service: Service, person: 
     expect(page.get_by_role("heading", name="Your account is suspended")).to_be_visible()
     expect(page.locator("main")).to_contain_text("--mined--")
     expect(page.locator("main")).to_contain_text(service.config.contact)
+
+
+def test_while_the_login_service_is_away_the_destination_is_kept(
+    service: Service, person: Person, screenshot: Screenshot
+) -> None:
+    stopped = _processes(service)
+    page = person().new_page()
+    for process in stopped:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        page.goto(f"{service.config.public_url}/hub/token", timeout=60_000)
+        expect(
+            page.get_by_role("heading", name="The login service does not answer")
+        ).to_be_visible()
+        screenshot(page, "unreachable")
+    finally:
+        for process in stopped:
+            process.send_signal(signal.SIGCONT)
+    page.get_by_role("link", name="Try again").click()
+    _first_login(page, "hedy")
+    page.wait_for_url(f"{service.config.public_url}/hub/token")
+
+
+def _first_login(page: Page, name: str) -> None:
+    """Of somebody whom an operator registered."""
+    people.fill_in_login(page, name, PASSWORD)
+    page.get_by_role("button", name="I accept").click()
+    page.get_by_role("button", name="Authorize").click()
+
+
+def _processes(service: Service) -> list[psutil.Process]:
+    """The identity provider's, which answer requests, and the one that watches over them."""
+    pid = service.status()["iam"].pid
+    parent = psutil.Process(pid)
+    return [parent, *parent.children()]
+
+
+def test_an_answer_to_a_login_that_nobody_began_begins_one(
+    service: Service, person: Person
+) -> None:
+    page = person().new_page()
+    page.goto(service.config.public_url)
+    stray = f"{service.config.public_url}/hub/oauth_callback?code=stolen&state=e30="
+    page.goto(stray)
+    expect(page.get_by_label("Username or e-mail address")).to_be_visible()
+    _first_login(page, "mary")
+    page.wait_for_url(re.compile(re.escape(service.config.public_url)))
+    page.goto(stray)
+    expect(page.get_by_role("link", name="My account")).to_be_visible()
+
+
+def test_without_cookies_nobody_is_sent_in_circles(service: Service, person: Person) -> None:
+    page = person().new_page()
+    page.goto(f"{service.config.public_url}/hub/oauth_callback?code=stolen&state=e30=")
+    expect(page.locator("main")).to_contain_text("Your browser sends no cookies.")
