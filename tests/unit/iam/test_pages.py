@@ -51,6 +51,20 @@ def test_a_login_leads_to_our_own_pages_only(
     assert browser.post("/identity/login/", form).headers["Location"] == "/identity/"
 
 
+@pytest.mark.parametrize("path", ["logout", "reauthenticate", "register", "email", "reset"])
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.example/", "//evil.example/", "/\\evil.example"]
+)
+def test_no_form_leads_elsewhere(
+    logged_in: "Client", ada: "User", path: str, elsewhere: str
+) -> None:
+    logged_in.post("/identity/reauthenticate/", {"password": PASSWORD})
+    form = {"password": PASSWORD, "email": "ada@example.org", "next": elsewhere}
+    for address in (f"/identity/{path}/", f"/identity/{path}/?next={elsewhere}"):
+        answer = logged_in.post(address, form)
+        assert "evil.example" not in answer.headers.get("Location", "")
+
+
 def test_pages_are_confined(browser: "Client") -> None:
     page = browser.get("/identity/login/")
     policy = page.headers["Content-Security-Policy"]
