@@ -119,3 +119,20 @@ def for_all_pages() -> Callable[[], list[str]]:
         ]
 
     return paths
+
+
+@pytest.fixture
+def registration_open(configure: Configure) -> None:
+    """People may ask for accounts."""
+    configure(registration="open")
+
+
+@pytest.fixture
+def admin() -> "Client":
+    """The browser of ada, who is an administrator."""
+    from quaderno.iam import accounts
+
+    ada = accounts.create_user("ada", PASSWORD, email="ada@example.org", admin=True)
+    client = new_browser()
+    client.force_login(ada)
+    return client
