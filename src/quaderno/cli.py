@@ -1,10 +1,8 @@
 """The command line. It decides nothing: each command calls the module that does the work."""
 
 import dataclasses
-import getpass
 import json
 import os
-import secrets
 import signal
 import sys
 from pathlib import Path
@@ -15,8 +13,11 @@ from rich.markup import escape
 
 from quaderno import __version__, terminal
 from quaderno import config as quaderno_config
+from quaderno.arguments import Dir, Json, as_component
+from quaderno.arguments import load as _load
 from quaderno.config import CONFIG_FILE, Config
-from quaderno.errors import AccountError, ConfigError, HostError, QuadernoError
+from quaderno.errors import ConfigError, HostError, QuadernoError
+from quaderno.people import group_app, user_app
 from quaderno.terminal import cell, err, out, progress
 
 app = typer.Typer(
@@ -25,24 +26,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-user_app = typer.Typer(help="People registered in the embedded identity provider.")
 token_app = typer.Typer(help="Tokens for automation.")
 image_app = typer.Typer(help="Container images of people's servers.")
-for _name, _group in (("user", user_app), ("token", token_app), ("image", image_app)):
+for _name, _group in (
+    ("user", user_app),
+    ("group", group_app),
+    ("token", token_app),
+    ("image", image_app),
+):
     app.add_typer(_group, name=_name, no_args_is_help=True)
-
-
-def _directory(context: typer.Context, value: Path | None) -> Path:
-    """--dir after the command, else before it, else the default."""
-    general: Path | None = context.find_root().params.get("directory")
-    return (value or general or quaderno_config.default_directory()).absolute()
-
-
-Dir = Annotated[
-    Path | None,
-    typer.Option("--dir", help="State directory of the instance.", callback=_directory),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def main() -> None:
@@ -72,10 +64,6 @@ def general(
     ] = False,
 ) -> None:
     """Notebooks as a Service for research clouds."""
-
-
-def _load(directory: Path | None) -> Config:
-    return quaderno_config.load(directory or quaderno_config.default_directory())
 
 
 # --- the instance
@@ -233,76 +221,7 @@ def run(
     components.run(config, components.named(component))
 
 
-# --- people and tokens
-
-
-@user_app.command("add")
-def user_add(
-    name: Annotated[str, typer.Argument(help="Username; also the name of the bucket.")],
-    directory: Dir = None,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
-    ] = False,
-    email: Annotated[str, typer.Option(help="E-mail address.")] = "",
-    group: Annotated[list[str] | None, typer.Option(help="A group; may be repeated.")] = None,
-    admin: Annotated[bool, typer.Option("--admin", help="May administer the service.")] = False,
-) -> None:
-    """Register a person.
-
-    The password is asked for, or read with --password-stdin; where nobody can be asked, one is
-    made and printed once.
-    """
-    config = _load(directory)
-    password, made = _password(password_stdin)
-    options = ["--email", email] if email else []
-    options += [part for one in group or [] for part in ("--group", one)]
-    options += ["--admin"] if admin else []
-    _manage(config, ["add_user", *options, "--password-stdin", "--", name], password + "\n")
-    out.print(f"{name} is registered and can log in at {config.public_url}")
-    if made:
-        out.print(f"Password, shown only now: {password}")
-
-
-def _password(from_stdin: bool) -> tuple[str, bool]:
-    """The password, and whether we made it."""
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n"), False
-    if not sys.stdin.isatty():
-        return secrets.token_urlsafe(15), True
-    first = getpass.getpass("Password: ")
-    if getpass.getpass("The same again: ") != first:
-        raise AccountError("the two passwords differ", "Try again")
-    return first, False
-
-
-@user_app.command("list")
-def user_list(directory: Dir = None, as_json: Json = False) -> None:
-    """List who is registered."""
-    text = _manage(_load(directory), ["list_users", "--json"])
-    if as_json:
-        sys.stdout.write(text)
-        return
-    people = json.loads(text)
-    columns = list(people[0]) if people else ["name"]
-    terminal.table(columns, [[cell(person[key]) for key in columns] for person in people])
-
-
-def _manage(config: Config, command: list[str], text: str | None = None) -> str:
-    """Run a command of the embedded identity provider as its user."""
-    if not config.iam.embedded:
-        raise ConfigError(
-            "people are registered in an external identity provider", f"Go to {config.issuer}"
-        )
-    return _as_component(
-        config, "iam", [sys.executable, "-m", "quaderno.iam.manage", *command], text
-    )
-
-
-def _as_component(config: Config, name: str, command: list[str], text: str | None = None) -> str:
-    """What `command` prints when it runs with a component's identity and settings."""
-    from quaderno import components
-
-    return components.call(config, components.named(name), command, text)
+# --- tokens
 
 
 @token_app.command("create")
@@ -340,7 +259,7 @@ def _tokens(directory: Path | None, *arguments: str) -> str:
     """What the hub's program for tokens prints."""
     from quaderno.hub import component as hub
 
-    return _as_component(_load(directory), "hub", hub.tokens_command(*arguments))
+    return as_component(_load(directory), "hub", hub.tokens_command(*arguments))
 
 
 # --- images

@@ -2,14 +2,18 @@
 
 import base64
 import hashlib
+import os
 import re
 import secrets
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,7 +21,8 @@ import httpx
 import jwt
 import pytest
 
-from quaderno.config import Config
+from quaderno import config as configuration
+from quaderno.config import Config, Ports
 from quaderno.iam import component
 
 PASSWORD = "a quiet staircase 7"
@@ -61,6 +66,48 @@ class Provider:
             issuer=self.config.issuer,
             options={"require": ["exp", "iat", "sub", "jti"]},
         )
+
+
+@contextmanager
+def running_provider(
+    directory: Path, host: str = "127.0.0.1", **settings: Any
+) -> Iterator[Provider]:
+    """gunicorn on a port of its own, as `quaderno run iam` starts it, but without the edge.
+
+    Browsers know it as `host`; `settings` are of the section `iam`. Ada is registered.
+    """
+    config = configuration.generate(directory, first_port=free_block(len(Ports.model_fields)))
+    iam = config.iam.model_dump() | settings
+    iam["public_url"] = f"http://{host}:{config.ports.iam_app}"
+    config = config.model_copy(
+        update={"iam": type(config.iam).model_validate(iam), "contact": "help@example.org"}
+    )
+    (directory / "iam").mkdir(mode=0o700)
+    file = directory / "iam" / "settings.yaml"
+    file.write_text(configuration.dump(configuration.for_component(config, "iam")))
+    environment = {"QUADERNO_CONFIG": str(file), "PATH": os.environ["PATH"], "HOME": "/none"}
+    for command in component.setup_commands(config) * 2:
+        subprocess.run(command, env=environment, check=True, cwd=directory)
+    log = (directory / "log").open("wb")
+    with (
+        log,
+        subprocess.Popen(
+            component.command(config), env=environment, cwd=directory, stdout=log, stderr=log
+        ) as process,
+    ):
+        try:
+            wait_until_healthy(config, process)
+            discovery = httpx.get(f"{config.issuer}/.well-known/openid-configuration").json()
+            provider = Provider(config, environment, discovery)
+            added = provider.manage(
+                *("add_user", "ada", "--email", "ada@example.org", "--group", "/dev/ml"),
+                "--password-stdin",
+                stdin=PASSWORD,
+            )
+            assert added.returncode == 0, added.stderr
+            yield provider
+        finally:
+            process.terminate()
 
 
 def free_block(size: int) -> int:
@@ -156,6 +203,7 @@ class Request:
             "nonce": self.nonce,
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
+            "prompt": "consent",  # which is remembered otherwise, from one test to the next
         }
         endpoint = self.provider.metadata["authorization_endpoint"]
         return str(httpx.URL(endpoint, params=parameters | changes))

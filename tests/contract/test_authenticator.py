@@ -133,6 +133,22 @@ def test_a_provider_that_is_away_changes_nothing_while_tokens_last(
         asyncio.run(_fresh(away, person(tokens, seconds_left=-1)))
 
 
+def test_before_a_login_the_provider_is_asked_whether_it_is_there(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = authenticator(provider.config)
+
+    async def ask() -> None:
+        await hub.discover(fresh=True)
+        hub.quaderno = somewhere_else(provider.config)
+        await hub.discover()
+        monkeypatch.setattr("quaderno.hub.authenticator.ANSWERED_LATELY", 0)
+        await hub.discover(fresh=True)
+
+    with pytest.raises(ProviderUnavailableError):
+        asyncio.run(ask())
+
+
 def test_a_refresh_says_who_it_is_and_in_which_groups(
     provider: Provider, tokens: dict[str, Any]
 ) -> None:

@@ -103,7 +103,8 @@ def test_a_refresh_sees_new_groups_and_refuses_the_disabled(
     grouped = change("g.groups.create(name='/dev/new')").json()
     assert provider.claims(grouped["access_token"])["groups"] == ["/dev/new"]
     tokens = grouped
-    assert change("g.is_active=False; g.save()").status_code == 400
+    suspend = "from quaderno.iam import accounts; accounts.suspend(g, 'Gone')"
+    assert change(suspend).status_code == 400
 
 
 def test_revoked_tokens_end(provider: Provider, tokens: dict[str, Any]) -> None:
@@ -165,6 +166,47 @@ def test_a_tampered_request_goes_nowhere(
     assert "Authorize" not in page.text
 
 
+def test_consent_is_asked_once_and_again_for_more(
+    provider: Provider, browser: Browser, request_: Request
+) -> None:
+    provider.manage("add_user", "mary", "--password-stdin", stdin=PASSWORD)
+    fewer = {"scope": "openid profile", "prompt": ""}
+    page = consent_page(browser, request_.url(**fewer), login="mary")
+    assert "See your username" in page.text
+    browser.submit(page, action="grant")
+    silent = answer(browser.visit(request_.url(**fewer)))
+    assert request_.exchange(silent["code"]).status_code == 200
+    assert silent["state"] == request_.state
+
+    more = browser.visit(request_.url(prompt=""))
+    assert "asks for more than before" in more.text
+    assert "See your groups <small>new</small>" in more.text
+    assert answer(browser.submit(more, action="cancel"))["error"] == "access_denied"
+    assert "asks for more than before" in browser.visit(request_.url(prompt="")).text
+
+
+def test_consent_that_was_taken_back_is_asked_for(
+    provider: Provider, browser: Browser, request_: Request
+) -> None:
+    page = consent_page(browser, request_.url())
+    tokens = request_.exchange(answer(browser.submit(page, action="grant"))["code"]).json()
+    assert "code" in answer(browser.visit(request_.url(prompt="")))
+    listed = browser.visit(f"{browser.origin}/identity/applications/")
+    client = provider.config.oidc.client_id
+    browser.submit(listed, client=client)
+    refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    assert provider.token(**refresh).status_code == 400
+    assert "Authorize Quaderno" in browser.visit(request_.url(prompt="")).text
+
+
+def test_remembered_consent_leads_nowhere_else(browser: Browser, request_: Request) -> None:
+    browser.submit(consent_page(browser, request_.url()), action="grant")
+    url = request_.url(prompt="", redirect_uri="https://evil.example/hub/oauth_callback")
+    page = browser.visit(url)
+    assert page.status_code == 200
+    assert "This login cannot go on" in page.text
+
+
 def test_cancel_tells_the_hub(browser: Browser, request_: Request) -> None:
     page = consent_page(browser, request_.url())
     refused = answer(browser.submit(page, action="cancel"))
@@ -173,7 +215,7 @@ def test_cancel_tells_the_hub(browser: Browser, request_: Request) -> None:
 
 def test_a_client_may_ask_for_the_password_again(browser: Browser, request_: Request) -> None:
     consent_page(browser, request_.url())
-    page = browser.visit(request_.url(prompt="login"))
+    page = browser.visit(request_.url(prompt="login consent"))
     assert "Confirm that it is you" in page.text
     assert "Authorize Quaderno" in browser.submit(page, password=PASSWORD).text
 

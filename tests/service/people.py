@@ -11,14 +11,21 @@ def log_in(page: Page, service: Service, username: str, password: str | None = N
     """From the endpoint through the identity provider's login page."""
     page.goto(service.config.public_url)
     expect(page).to_have_url(re.compile(re.escape(service.config.iam_url)))
+    fill_in_login(page, username, password or PASSWORDS[username])
+
+
+def fill_in_login(page: Page, username: str, password: str) -> None:
+    """On the identity provider's login page."""
     page.get_by_label("Username or e-mail address").fill(username)
-    page.get_by_label("Password").fill(password or PASSWORDS[username])
+    page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
 
 
 def authorize(page: Page) -> None:
-    """Agree to tell the service who one is."""
-    page.get_by_role("button", name="Authorize").click()
+    """Agree to tell the service who one is, where that is asked: answers are remembered."""
+    page.wait_for_url(lambda url: "/identity/login/" not in url)
+    if page.get_by_role("button", name="Authorize").is_visible():
+        page.get_by_role("button", name="Authorize").click()
 
 
 def start_server(page: Page, service: Service, username: str) -> None:

@@ -163,16 +163,17 @@ class Service:
 
 
 @contextmanager
-def running_service() -> Iterator[Service]:
+def running_service(**sections: dict[str, Any]) -> Iterator[Service]:
     """Init, up, two people; afterwards down, and nothing is left.
 
-    The state directory is not pytest's: unprivileged components must reach it.
+    `sections` are settings that differ from those of other tests. The state directory is not
+    pytest's: unprivileged components must reach it.
     """
     directory = Path(tempfile.mkdtemp(prefix="quaderno-test-", dir="/var/lib"))
     directory.chmod(0o755)
     command = [QUADERNO, "--dir", str(directory)]
     subprocess.run([*command, "init", "--port", str(free_ports())], check=True)
-    _settle(directory / quaderno_config.CONFIG_FILE)
+    _settle(directory / quaderno_config.CONFIG_FILE, sections)
     service = Service(quaderno_config.load(directory))
     try:
         service.quaderno("up", "--detach")
@@ -199,12 +200,14 @@ def running_service() -> Iterator[Service]:
         shutil.rmtree(directory)
 
 
-def _settle(file: Path) -> None:
+def _settle(file: Path, sections: dict[str, dict[str, Any]]) -> None:
     """One audience that the identity provider's tokens have, and one that they have not; and
     little patience with pulls, which here come from this machine."""
     settings = yaml.safe_load(file.read_text())
     settings["servers"]["stall_timeout"] = 5
     settings["oidc"]["audiences"] = ["quaderno", "elsewhere"]
+    for name, section in sections.items():
+        settings[name] |= section
     file.write_text(yaml.safe_dump(settings))
 
 

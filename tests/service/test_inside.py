@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from quaderno.config import secret_fields
+from tests.secret_settings import secret_values
 from tests.service import http_person
 from tests.service.running import Hub, Service, wait_for
 from tests.service.s3 import object_store
@@ -88,9 +88,7 @@ def test_libraries_size_themselves_to_the_limits(service: Service) -> None:
 
 def test_no_secret_of_the_service_is_inside(service: Service) -> None:
     """Neither in any process's environment or arguments, nor in a file the user can read."""
-    settings = service.config.model_dump(mode="json")
-    secrets = [settings[section][name] for (section, name), _ in secret_fields()]
-    assert service.holding("ada", secrets) == []
+    assert service.holding("ada", secret_values(service.config)) == []
 
 
 def test_the_number_of_processes_is_limited(service: Service) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from quaderno import __version__, checks, cli, stack
+from quaderno import __version__, checks, cli, people, stack
 from quaderno.checks import Finding
 from quaderno.errors import ConfigError
 
@@ -176,7 +176,7 @@ def test_up_starts_nothing_when_a_check_fails(
 
 
 def test_password_is_made_when_nobody_can_be_asked() -> None:
-    password, made = cli._password(from_stdin=False)
+    password, made = people._password(from_stdin=False)
     assert made
     assert len(password) >= 20
 

@@ -1,5 +1,8 @@
 """quaderno.yaml: what is refused and how, what each component may read."""
 
+import operator
+from datetime import date
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,9 @@ def test_what_is_dumped_loads_as_the_same(config: Config) -> None:
         ({"hub": {"crypt_key": "00"}}, "hub.crypt_key: expected 32 bytes in hexadecimal"),
         ({"store": {"sts_signing_key": "%"}}, "store.sts_signing_key: expected 32 bytes in base64"),
         ({"iam": {"signing_key": "-----BEGIN"}}, "iam.signing_key: expected an RSA private key"),
+        ({"iam": {"policy": {"file": "/nowhere.md"}}}, "/nowhere.md cannot be read: No such file"),
+        ({"iam": {"policy": {"file": "/x", "text": "y"}}}, "set `text` or `file`, not both"),
+        ({"iam": {"email": {"user": "me", "security": "none"}}}, "`email.user` needs `email.secu"),
         ({"tls": {"mode": "acme", "email": "a@b"}}, "`acme` needs an https:// `public_url`"),
         ({"tls": {"mode": "files"}}, "mode `files` needs `certificate` and `key`"),
         ({"instance": "Q"}, "instance: String should match pattern"),
@@ -92,13 +98,27 @@ def test_missing_file_says_how_to_write_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_a_component_sees_its_own_secrets_only(config: Config, component: str) -> None:
     """Searched for in the text, so that no other field may repeat a secret either."""
-    text = quaderno_config.dump(for_component(config, component)).replace("\n", "")
     whole = config.model_dump(mode="json")
+    whole["iam"]["email"]["password"] = "of-the-mail-server"
+    config = Config.model_validate(whole)
+    text = quaderno_config.dump(for_component(config, component)).replace("\n", "")
     for path, needed_by in secret_fields():
-        secret = whole[path[0]][path[1]]
+        secret: str = reduce(operator.getitem, path, whole)  # type: ignore[assignment]
         assert secret
         first_word = secret.split("\n")[1] if "\n" in secret else secret
         assert (first_word in text) == (component in needed_by), path
+
+
+@pytest.mark.parametrize(("written_as", "version"), [(2, "2"), (date(2026, 11, 24), "2026-11-24")])
+def test_a_policy_is_read_from_its_file_for_those_who_may_not_open_it(
+    config: Config, written_as: object, version: str
+) -> None:
+    file = config.dir / "policy.md"
+    file.write_text("Be *kind*.\n")
+    iam = yaml.safe_load(quaderno_config.dump(config))["iam"]
+    iam["policy"] = {"file": str(file), "version": written_as}
+    policy = for_component(load(written(config, iam=iam)), "iam").iam.policy
+    assert (policy.text, policy.file, policy.version) == ("Be *kind*.\n", None, version)
 
 
 def test_a_refused_secret_is_not_repeated(config: Config) -> None:

@@ -4,27 +4,21 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from quaderno import __version__
+from quaderno.config.identity import Iam as Iam
 from quaderno.config.kinds import (
     Base64Secret,
     HexSecret,
     Memory,
     NeededBy,
-    Origin,
     Port,
-    RsaSecret,
     Secret,
     Url,
 )
+from quaderno.config.section import Section as Section
 from quaderno.quantities import parse_memory
-
-
-class Section(BaseModel):
-    """A group of settings; unknown keys are errors, values are not changed after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Tls(Section):
@@ -155,24 +149,6 @@ class Oidc(Section):
         "infncloud",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
         description="Short name of the account that oidc-agent clients find in servers.",
-    )
-
-
-class Iam(Section):
-    """The embedded identity provider."""
-
-    embedded: bool = Field(True, description="Run the embedded identity provider.")
-    public_url: Origin | None = Field(
-        None,
-        description="URL at which browsers reach it, of an origin of its own, so that no page of "
-        "a notebook server can act on accounts. When unset: the host of the service's "
-        "`public_url` at port `ports.iam`.",
-    )
-    secret_key: Annotated[Secret, NeededBy("iam")] = Field(
-        description="Signs the identity provider's sessions."
-    )
-    signing_key: Annotated[RsaSecret, NeededBy("iam")] = Field(
-        description="RSA private key (PEM) that signs its tokens."
     )
 
 

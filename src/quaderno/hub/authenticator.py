@@ -14,7 +14,6 @@ from typing import Any
 
 from jupyterhub.handlers.static import CacheControlStaticFilesHandler
 from oauthenticator.generic import GenericOAuthenticator
-from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler
 from tornado import web
 from tornado.httpclient import HTTPClientError
 from traitlets import Any as AnyTrait
@@ -24,44 +23,20 @@ from quaderno.config import Config
 from quaderno.errors import LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
+from quaderno.hub.login import CallbackHandler, LoginHandler, refused
 from quaderno.hub.rates import Rates
-from quaderno.hub.storage import RefreshHandler, StorageHandler
 from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
+from quaderno.hub.storage import RefreshHandler, StorageHandler
 
 # Seconds of life a token must have left to be used; with less it is renewed first.
 RENEW_AHEAD = 300
 DISCOVERY_MAX_AGE = 3600
+# Seconds for which a provider that answered counts as there when somebody wants to log in.
+ANSWERED_LATELY = 2
 # Seconds for which the provider's word on a person is good without asking again.
 ASK_AGAIN_AFTER = 60
 
 AuthState = dict[str, Any]
-
-
-class LoginHandler(OAuthLoginHandler):
-    """Sends the browser to the identity provider, found by its issuer URL."""
-
-    async def get(self) -> None:
-        try:
-            await self.authenticator.discover()
-        except ProviderUnavailableError as error:
-            raise web.HTTPError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "The login service does not answer. Wait a moment and load this page again.",
-            ) from error
-        super().get()
-
-
-class CallbackHandler(OAuthCallbackHandler):
-    """Takes people back from the identity provider."""
-
-    def check_error(self) -> None:
-        if self.get_argument("error", "") == "access_denied":
-            name = self.authenticator.quaderno.name
-            raise web.HTTPError(
-                HTTPStatus.FORBIDDEN,
-                f"You did not authorize {name} to know who you are, so it cannot let you in.",
-            )
-        super().check_error()
 
 
 class QuadernoAuthenticator(GenericOAuthenticator):
@@ -94,13 +69,15 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             (r"/api/users/([^/]+)/servers/([^/]*)", ServerHandler),
         ]
 
-    async def discover(self) -> None:
+    async def discover(self, *, fresh: bool = False) -> None:
         """Read the provider's endpoints (OpenID Connect Discovery 1.0, section 4).
 
-        Raises ProviderUnavailableError when it does not answer and was never known.
+        Raises ProviderUnavailableError when it does not answer and was never known, or, with
+        `fresh`, when it does not answer now.
         """
         now = time.monotonic()
-        if self._discovered_at is not None and now - self._discovered_at < DISCOVERY_MAX_AGE:
+        max_age = ANSWERED_LATELY if fresh else DISCOVERY_MAX_AGE
+        if self._discovered_at is not None and now - self._discovered_at < max_age:
             return
         issuer = self.quaderno.issuer
         try:
@@ -108,7 +85,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
                 f"{issuer.rstrip('/')}/.well-known/openid-configuration", "discovering the provider"
             )
         except (HTTPClientError, OSError, ValueError) as error:
-            if self._discovered_at is not None:
+            if self._discovered_at is not None and not fresh:
                 return
             raise ProviderUnavailableError(f"{issuer}: {error}") from error
         if found.get("issuer", "").rstrip("/") != issuer.rstrip("/"):
@@ -197,7 +174,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         try:
             tokens = await self.get_token_info(None, params)
         except (HTTPClientError, OSError) as error:
-            if _refused(error):
+            if refused(error):
                 raise LoginRequiredError(user.name) from error
             raise ProviderUnavailableError(str(error)) from error
         tokens.setdefault("refresh_token", refresh_token)
@@ -224,7 +201,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         except (LoginRequiredError, web.HTTPError):
             return False
         except (ProviderUnavailableError, HTTPClientError, OSError, ValueError, KeyError) as error:
-            if _refused(error):
+            if refused(error):
                 return False
             self.log.warning("Cannot refresh %s, keeping what is known: %s", user.name, error)
             return True
@@ -249,14 +226,3 @@ def _obtained_at(state: AuthState | None) -> float:
 def _seconds_left(state: AuthState) -> float:
     expires_at = float((state.get("token_response") or {}).get("expires_at") or 0)
     return expires_at - time.time()
-
-
-def _refused(error: BaseException) -> bool:
-    """Whether the provider answered and said no, rather than being out of order."""
-    if not isinstance(error, HTTPClientError):
-        return False
-    return error.code in (
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.FORBIDDEN,
-    )

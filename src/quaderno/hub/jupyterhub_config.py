@@ -59,9 +59,7 @@ c.QuadernoAuthenticator.manage_groups = True
 c.QuadernoAuthenticator.allow_all = not config.oidc.allowed_groups
 c.QuadernoAuthenticator.allowed_groups = set(config.oidc.allowed_groups)
 c.QuadernoAuthenticator.admin_groups = set(config.oidc.admin_groups)
-c.QuadernoAuthenticator.custom_403_message = (
-    f"You are registered, but not in a group that {config.name} admits. Ask {config.contact}."
-)
+c.QuadernoAuthenticator.custom_403_message = "You are in no group that is admitted."
 
 # --- servers
 c.JupyterHub.spawner_class = QuadernoDockerSpawner

@@ -1,18 +1,35 @@
-"""Accounts as operators handle them: created whole or not at all."""
+"""Accounts as operators and administrators handle them: changed whole or not at all."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
+from allauth.account import app_settings as allauth_settings
 from allauth.account.models import EmailAddress
+from allauth.idp.oidc.models import Token
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
 
 from quaderno.errors import AccountError
-from quaderno.iam.models import User, username_problem, validate_group_name
+from quaderno.iam import mail
+from quaderno.iam.models import (
+    Consent,
+    GroupManager,
+    MembershipRequest,
+    State,
+    User,
+    username_problem,
+    validate_group_name,
+)
 
 
 @transaction.atomic
@@ -55,6 +72,128 @@ def set_email(user: User, email: str) -> None:
     if user.email != email:
         user.email = email
         user.save(update_fields=["email"])
+
+
+def find(name: str) -> User:
+    """The account `name`; raises AccountError when there is none."""
+    user = User.objects.filter(username=name).first()
+    if user is None:
+        raise AccountError(f"There is no account {name!r}", "quaderno user list")
+    return user
+
+
+def logged_in(request: HttpRequest) -> User:
+    """Whose session it is, behind `login_required`."""
+    return User.objects.get(pk=request.user.pk)
+
+
+def set_password(user: User, password: str) -> None:
+    """Give `user` a new password and end what was opened with the old one.
+
+    Raises AccountError when it cannot be used.
+    """
+    _check("password", "Choose another password", validate_password, password, user)
+    user.set_password(password)
+    user.save()
+    end_tokens(user)
+
+
+# --- requests for accounts, and what becomes of them
+
+
+def requests() -> QuerySet[User]:
+    """Requests that wait for a decision, oldest first: those with a confirmed address."""
+    waiting = User.objects.filter(state=State.WAITING, emailaddress__verified=True)
+    return waiting.order_by("date_joined").distinct()
+
+
+def forget_unconfirmed() -> None:
+    """Delete requests whose address was not confirmed while its link was good.
+
+    Nothing was ever made for them, so that their names are free again.
+    """
+    life = timedelta(days=allauth_settings.EMAIL_CONFIRMATION_EXPIRE_DAYS)
+    old = User.objects.filter(state=State.WAITING, date_joined__lt=timezone.now() - life)
+    old.exclude(emailaddress__verified=True).delete()
+
+
+def approve(user: User) -> None:
+    """Let `user` in, and tell them; raises AccountError unless they wait, address confirmed."""
+    _require(user, State.WAITING, State.REJECTED)
+    if not EmailAddress.objects.filter(user=user, verified=True).exists():
+        raise AccountError(
+            f"{user.username} has not confirmed their e-mail address",
+            "Wait until they open the link that they were sent",
+        )
+    _change(user, State.ACTIVE, "")
+    mail.send("approved", user.email, account=user)
+
+
+def reject(user: User, reason: str) -> None:
+    """Turn a request down, and tell `user` why; raises AccountError unless they wait."""
+    _require(user, State.WAITING)
+    _change(user, State.REJECTED, reason)
+    mail.send("rejected", user.email, account=user)
+
+
+def suspend(user: User, reason: str) -> None:
+    """Keep `user` out until further notice, with `reason` for them to see."""
+    _require(user, State.ACTIVE, State.SUSPENDED)
+    _change(user, State.SUSPENDED, reason)
+
+
+def reinstate(user: User) -> None:
+    """Let somebody in again who was suspended; raises AccountError for everybody else."""
+    _require(user, State.SUSPENDED)
+    _change(user, State.ACTIVE, "")
+
+
+def end_tokens(user: User) -> None:
+    """Make every application ask `user` to log in again when its access token runs out."""
+    Token.objects.filter(user=user).delete()
+
+
+_PERSONAL: tuple[Any, ...] = (
+    *(EmailAddress, Authenticator, UserSession),
+    *(Consent, GroupManager, MembershipRequest),
+)
+
+
+@transaction.atomic
+def erase(user: User) -> None:
+    """Forget everything about `user` but the name, which nobody else may ever get, and which
+    policies they accepted.
+
+    Raises AccountError for the last administrator.
+    """
+    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
+    if user.is_superuser and not others.exists():
+        raise AccountError("You are the only administrator", "Make somebody else one first")
+    for model in _PERSONAL:
+        model.objects.filter(user=user).delete()
+    user.groups.clear()
+    user.first_name = user.last_name = user.email = user.request_reason = ""
+    user.is_staff = user.is_superuser = False
+    user.set_unusable_password()
+    _change(user, State.DELETED, "")
+
+
+def _require(user: User, *states: State) -> None:
+    if user.state not in states:
+        raise AccountError(
+            f"This cannot be done: {user.username} is {State(user.state).label}",
+            "quaderno user list",
+        )
+
+
+def _change(user: User, state: State, reason: str) -> None:
+    user.state, user.state_reason, user.state_since = state, reason.strip(), timezone.now()
+    user.save()
+    if state != State.ACTIVE:
+        end_tokens(user)
+
+
+# --- groups
 
 
 def ensure_group(name: str) -> Group:

@@ -4,35 +4,92 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
 from allauth.idp.oidc.adapter import DefaultOIDCAdapter
 from allauth.idp.oidc.models import Client
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from quaderno.iam.models import User
+from quaderno.iam import mail
+from quaderno.iam.models import State, User
 
-_WRONG = (
-    "Wrong username or password; if you are not registered yet, "
-    f"ask {settings.QUADERNO.contact} for an account."
+_HOW = (
+    "request an account below."
+    if settings.QUADERNO.iam.registration == "open"
+    else f"ask {settings.QUADERNO.contact} for an account."
 )
+_WRONG = f"Wrong username or password; if you are not registered yet, {_HOW}"
+
+
+# What the library tells by e-mail after a change of an account.
+NOTICES = {
+    "password_changed": "Your password was changed",
+    "password_reset": "Your password was changed, by a link that was sent to you",
+    "password_set": "Your account has a password now",
+    "email_changed": "Your account has another e-mail address; this one belongs to it no more",
+    "email_confirm": "The e-mail address of your account was confirmed",
+    "email_deleted": "This address was removed from your account",
+    "totp_activated": "Logging in to your account takes a code of an app now",
+    "totp_deactivated": "Logging in to your account takes no code of an app any more",
+    "recovery_codes_generated": "Your account has new recovery codes; older ones are void",
+    "webauthn_added": "A passkey or security key was added to your account",
+    "webauthn_removed": "A passkey or security key was removed from your account",
+}
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Accounts that operators create."""
+    """Accounts that operators create, or that people ask for and administrators approve."""
 
     # One sentence for every failure: it does not tell whether the account exists.
     error_messages = DefaultAccountAdapter.error_messages | {
         "username_password_mismatch": _WRONG,
         "email_password_mismatch": _WRONG,
         "too_many_login_attempts": "Too many failed logins; try again in five minutes.",
+        "username_taken": "This username is taken.",
         "enter_current_password": "This is not your current password.",
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002
-        """Nobody registers themselves."""
-        return False
+        """Whether people may ask for accounts."""
+        return bool(settings.QUADERNO.iam.registration == "open")
+
+    def new_user(self, request: HttpRequest) -> User:  # noqa: ARG002
+        """Whoever asks for an account waits."""
+        return User(state=State.WAITING)
+
+    def pre_login(self, *_: Any, **__: Any) -> None:
+        """Nobody is turned away here: the stages say why."""
+
+    def get_login_stages(self) -> list[str]:
+        """What stands between a right password and a login."""
+        return [
+            "quaderno.iam.stages.AddressStage",
+            "quaderno.iam.stages.AdmissionStage",
+            "allauth.mfa.stages.AuthenticateStage",
+            "quaderno.iam.stages.PolicyStage",
+        ]
+
+    def get_email_verification_redirect_url(self, email_address: EmailAddress) -> str:
+        """After a confirmed address: what happens to the request now; else, the account."""
+        waits = email_address.user.state == State.WAITING
+        return reverse("account_requested" if waits else "account")
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """The library's messages, in our words; the page tells when one cannot be sent."""
+        name = template_prefix.rpartition("/")[2]
+        if name in NOTICES:
+            mail.send("changed", email, what=NOTICES[name])
+            return
+        known = {key: value for key, value in context.items() if key not in ("request", "service")}
+        if not mail.send(name, email, email=email, **known):
+            messages.error(
+                self.request,
+                "The message could not be sent. Try again later; if this stays, tell "
+                f"{settings.QUADERNO.contact}.",
+            )
 
     def is_safe_url(self, url: str) -> bool:
         """After a login, people go to a page of ours and nowhere else."""

@@ -3,6 +3,8 @@
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -11,12 +13,15 @@ from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils import timezone
 
 from quaderno.iam import accounts
 from quaderno.iam.models import User, validate_group_name
 
 admin.site.unregister(EmailAddress)
 admin.site.unregister(Group)
+admin.site.unregister(UserSession)
+admin.site.unregister(Authenticator)
 
 
 class UserForm(UserChangeForm):  # type: ignore[type-arg]
@@ -38,6 +43,17 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     """
 
     form = UserForm
+    list_display = ("username", "email", "first_name", "last_name", "state", "is_superuser")
+    list_filter = ("state", "is_superuser", "groups")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Person", {"fields": ("first_name", "last_name", "email", "request_reason")}),
+        ("State", {"fields": ("state", "state_reason", "state_since")}),
+        ("Rights", {"fields": ("is_superuser", "is_staff", "groups")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("state_since", "last_login", "date_joined", "request_reason")
+    filter_horizontal = ("groups",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
         """The name is chosen once."""
@@ -49,12 +65,32 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         return False
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Keep the address that people log in with the same as the account's."""
+        """Keep the address that people log in with the same as the account's.
+
+        A changed state is a decision of today, which also ends what the person has open.
+        """
+        if "state" in form.changed_data:
+            obj.state_since = timezone.now()
         super().save_model(request, obj, form, change)
+        if not obj.is_active:
+            accounts.end_tokens(obj)
         if obj.email:
             accounts.set_email(obj, obj.email)
         else:
             EmailAddress.objects.filter(user=obj).delete()
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Second steps can be taken away, for people who lost theirs; their secrets are never shown."""
+
+    list_display = ("user", "type", "created_at", "last_used_at")
+    search_fields = ("user__username",)
+    fields = readonly_fields = list_display
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        """Only its owner adds one."""
+        return False
 
 
 class GroupForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -11,6 +11,10 @@ class IamConfig(AppConfig):
     label = "iam"
     verbose_name = "Accounts"
 
+    def ready(self) -> None:
+        """Listen to what the library tells."""
+        from quaderno.iam import registration  # noqa: F401 - its receivers
+
 
 class AdminConfig(admin_apps.AdminConfig):
     """Django's administration, behind our login."""

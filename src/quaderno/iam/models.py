@@ -1,12 +1,14 @@
 """Accounts. A username is also a bucket, a directory and a container, so its rule is strict."""
 
 import re
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, Group
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils import timezone
 
 from quaderno import names
 from quaderno.errors import AccountError
@@ -39,8 +41,18 @@ def validate_group_name(name: str) -> None:
 username_validators = [validate_username]
 
 
+class State(models.TextChoices):
+    """What an account may do; only the active log in."""
+
+    ACTIVE = "active", "active"
+    WAITING = "waiting", "waiting for approval"
+    REJECTED = "rejected", "rejected"
+    SUSPENDED = "suspended", "suspended"
+    DELETED = "deleted", "deleted"
+
+
 class User(AbstractUser):
-    """A registered person."""
+    """A registered person, or somebody who asks to become one."""
 
     username: "models.CharField[str, str]" = models.CharField(
         max_length=40,
@@ -49,13 +61,95 @@ class User(AbstractUser):
         validators=username_validators,
         error_messages={"unique": "This username is taken."},
     )
+    state: "models.CharField[str, str]" = models.CharField(
+        max_length=10, choices=State.choices, default=State.ACTIVE
+    )
+    state_reason: "models.TextField[str, str]" = models.TextField(
+        blank=True, max_length=1000, help_text="Why; the person sees it when they log in."
+    )
+    state_since: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(
+        default=timezone.now, editable=False
+    )
+    request_reason: "models.TextField[str, str]" = models.TextField(
+        blank=True, max_length=1000, help_text="What they wrote when they asked for the account."
+    )
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store the account; raises AccountError for a name that no form has checked."""
+        """Store the account; raises AccountError for a name that no form has checked.
+
+        `is_active`, which Django and the library ask for, follows the state.
+        """
         if problem := username_problem(self.username):
             raise AccountError(f"The name {self.username!r} cannot be used: {problem}")
+        self.is_active = self.state == State.ACTIVE
         super().save(*args, **kwargs)
 
     def group_names(self) -> list[str]:
         """The groups' names, sorted."""
         return sorted(self.groups.values_list("name", flat=True))
+
+
+class PolicyAcceptance(models.Model):
+    """That somebody accepted a version of the acceptable use policy, and when. Never changed."""
+
+    user: "models.ForeignKey[User, User]" = models.ForeignKey(User, on_delete=models.CASCADE)
+    version: "models.CharField[str, str]" = models.CharField(max_length=40)
+    accepted_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(
+        default=timezone.now
+    )
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["user", "version"], name="accepted_once"),)
+
+
+def refuse_odd_group_names(sender: type[Group], instance: Group, **_: Any) -> None:  # noqa: ARG001
+    """Before a group is stored: its name is a claim in tokens, which relying parties compare.
+
+    Raises AccountError for a name that no form has checked.
+    """
+    if not _GROUP.fullmatch(instance.name):
+        raise AccountError(f"The group {instance.name!r} cannot be used: a name has {GROUP_RULE}")
+
+
+models.signals.pre_save.connect(refuse_odd_group_names, sender=Group)
+
+
+class GroupManager(models.Model):
+    """Somebody who decides who is in a group, and in the groups below it."""
+
+    user: "models.ForeignKey[User, User]" = models.ForeignKey(User, on_delete=models.CASCADE)
+    group: "models.ForeignKey[Group, Group]" = models.ForeignKey(Group, on_delete=models.CASCADE)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["user", "group"], name="manages_once"),)
+
+
+class MembershipRequest(models.Model):
+    """Somebody's wish to be in a group, until a manager decides."""
+
+    user: "models.ForeignKey[User, User]" = models.ForeignKey(User, on_delete=models.CASCADE)
+    group: "models.ForeignKey[Group, Group]" = models.ForeignKey(Group, on_delete=models.CASCADE)
+    reason: "models.TextField[str, str]" = models.TextField(max_length=1000)
+    asked_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(
+        default=timezone.now
+    )
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["user", "group"], name="asked_once"),)
+
+
+class Consent(models.Model):
+    """What somebody lets an application know and do, until they take it back."""
+
+    user: "models.ForeignKey[User, User]" = models.ForeignKey(User, on_delete=models.CASCADE)
+    client_id: str
+    client: "models.ForeignKey[Any, Any]" = models.ForeignKey(
+        "allauth_idp_oidc.Client", on_delete=models.CASCADE
+    )
+    scopes: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
+    given_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(
+        default=timezone.now
+    )
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["user", "client"], name="consents_once"),)

@@ -1,6 +1,7 @@
 """Django's settings, all derived from the configuration that QUADERNO_CONFIG names."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +33,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "allauth.idp.oidc",
     "quaderno.iam.apps.IamConfig",  # last: its administration replaces that of the others
 ]
@@ -144,16 +147,61 @@ ACCOUNT_ADAPTER = "quaderno.iam.adapters.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_USERNAME_VALIDATORS = "quaderno.iam.models.username_validators"
-ACCOUNT_EMAIL_VERIFICATION = "none"  # nobody registers themselves; operators enter addresses
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"  # for those who register themselves: stages.AddressStage
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""  # mail.send has its own
+ACCOUNT_CHANGE_EMAIL = True  # one address, replaced when the new one is confirmed
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # with the password, before the address changes
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_SESSION_REMEMBER = False  # a login ends with the browser, or after SESSION_COOKIE_AGE
 ACCOUNT_FORMS = {
     "login": "quaderno.iam.forms.LoginForm",
+    "signup": "quaderno.iam.forms.RegistrationForm",
+    "reset_password": "quaderno.iam.forms.ResetPasswordForm",
+    "reset_password_from_key": "quaderno.iam.forms.ResetPasswordKeyForm",
+    "add_email": "quaderno.iam.forms.AddressForm",
     "change_password": "quaderno.iam.forms.ChangePasswordForm",
     "reauthenticate": "quaderno.iam.forms.ReauthenticateForm",
 }
 # Per address, room for a classroom behind one address; per account, five failures in five minutes.
-ACCOUNT_RATE_LIMITS = {"login": "120/m/ip", "login_failed": "30/m/ip,5/300s/key"}
-EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+# What sends a message to an address that somebody typed is rare.
+ACCOUNT_RATE_LIMITS = {
+    "login": "120/m/ip",
+    "login_failed": "30/m/ip,5/300s/key",
+    "signup": "60/h/ip",
+    "reset_password": "20/h/ip,3/h/key",
+}
+PASSWORD_RESET_TIMEOUT = 3600  # seconds that a link to a new password is good for
+
+# --- a second step at login
+
+# Passkeys are bound to a host name (Web Authentication, section 5.1.2) and work where browsers
+# trust the connection; of plain HTTP, only this machine's own.
+_passkeys = _host == "localhost" or (_https and not re.fullmatch(r"[0-9.]+|.*:.*", _host))
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", *(["webauthn"] if _passkeys else [])]
+MFA_FORMS = {
+    "activate_totp": "quaderno.iam.forms.ActivateAppForm",
+    "add_webauthn": "quaderno.iam.forms.PasskeyForm",
+}
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _https
+MFA_TOTP_ISSUER = QUADERNO.name
+MFA_TOTP_TOLERANCE = 1  # periods of 30 seconds that a clock may be wrong by
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # nobody logs in before their first address is confirmed
+
+# --- messages
+
+_email = QUADERNO.iam.email
+EMAIL_BACKEND = {
+    "file": "django.core.mail.backends.filebased.EmailBackend",
+    "console": "django.core.mail.backends.console.EmailBackend",
+    "smtp": "django.core.mail.backends.smtp.EmailBackend",
+}[_email.backend]
+EMAIL_FILE_PATH = QUADERNO.dir / "iam" / "mail"
+DEFAULT_FROM_EMAIL = _email.sender or f"quaderno@{_host}"
+EMAIL_HOST, EMAIL_PORT, EMAIL_TIMEOUT = _email.host, _email.port, 20
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _email.user, _email.password.get_secret_value()
+EMAIL_USE_TLS, EMAIL_USE_SSL = _email.security == "starttls", _email.security == "tls"
 
 # --- the OpenID Connect provider
 

@@ -1,10 +1,9 @@
-"""Our own pages; logging in and OpenID Connect are django-allauth's."""
+"""Health, errors, and what every page knows."""
 
 import logging
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -12,12 +11,6 @@ from django.shortcuts import render
 from quaderno.iam.models import User
 
 log = logging.getLogger(__name__)
-
-
-@login_required
-def account(request: HttpRequest) -> HttpResponse:
-    """What is known about the person who is logged in."""
-    return render(request, "iam/account.html")
 
 
 def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
@@ -33,7 +26,14 @@ def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
 def service(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001
     """Template variables of every page: the service's name, its address, whom to ask."""
     config = settings.QUADERNO
-    return {"service": {"name": config.name, "url": config.public_url, "contact": config.contact}}
+    return {
+        "service": {
+            "name": config.name,
+            "url": config.public_url,
+            "contact": config.contact,
+            "registration": config.iam.registration == "open",
+        }
+    }
 
 
 def not_found(request: HttpRequest) -> HttpResponse:  # noqa: ARG001

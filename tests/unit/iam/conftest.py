@@ -1,6 +1,8 @@
 """Django on a temporary instance, set up once; each test's changes are rolled back."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import django
 import pytest
@@ -8,7 +10,12 @@ import pytest
 from quaderno import config as configuration
 from quaderno.config import Config
 
-PASSWORD = "a quiet staircase 7"
+if TYPE_CHECKING:
+    from django.test import Client
+
+PASSWORD, PASSWORD_2 = "a quiet staircase 7", "brass lantern 9"
+HOST = "127.0.0.1:8001"
+Configure = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +54,85 @@ def database(config: Config) -> Iterator[None]:
     with override_settings(PASSWORD_HASHERS=quick_first), transaction.atomic():
         yield
         transaction.set_rollback(True)
+
+
+@pytest.fixture
+def browser() -> "Client":
+    """Somebody at a browser, who is not logged in."""
+    return new_browser()
+
+
+def new_browser(**options: Any) -> "Client":
+    from django.test import Client
+
+    return Client(raise_request_exception=False, headers={"Host": HOST}, **options)
+
+
+@pytest.fixture
+def configure(config: Config) -> Iterator[Configure]:
+    """Change settings of the section `iam` for one test."""
+    from contextlib import ExitStack
+
+    from django.conf import settings
+    from django.test import override_settings
+
+    with ExitStack() as overrides:
+
+        def change(**changes: Any) -> None:
+            now = settings.QUADERNO
+            iam = type(now.iam).model_validate(now.iam.model_dump() | changes)
+            changed = now.model_copy(update={"iam": iam})
+            overrides.enter_context(override_settings(QUADERNO=changed))
+
+        yield change
+
+
+@pytest.fixture
+def outbox() -> list[Any]:
+    """The messages that were sent."""
+    from django.core import mail
+
+    mail.outbox = []
+    return mail.outbox
+
+
+def link(message: Any) -> str:
+    """The path of the first link in a message to a page of ours."""
+    found = re.search(rf"http://{re.escape(HOST)}(/\S+)", message.body)
+    assert found, message.body
+    return found[1]
+
+
+@pytest.fixture
+def for_all_pages() -> Callable[[], list[str]]:
+    """The path of every page of ours, with something for each of its parameters."""
+    from django.urls import get_resolver, reverse
+    from django.urls.resolvers import URLPattern
+
+    values = {"key": "set-password", "uidb36": "1", "name": "ada", "pk": 1, "path": "dev"}
+
+    def paths() -> list[str]:
+        patterns = [p for p in get_resolver().url_patterns if isinstance(p, URLPattern) and p.name]
+        return [
+            reverse(p.name, kwargs={name: values[name] for name in p.pattern.regex.groupindex})
+            for p in patterns
+        ]
+
+    return paths
+
+
+@pytest.fixture
+def registration_open(configure: Configure) -> None:
+    """People may ask for accounts."""
+    configure(registration="open")
+
+
+@pytest.fixture
+def admin() -> "Client":
+    """The browser of ada, who is an administrator."""
+    from quaderno.iam import accounts
+
+    ada = accounts.create_user("ada", PASSWORD, email="ada@example.org", admin=True)
+    client = new_browser()
+    client.force_login(ada)
+    return client

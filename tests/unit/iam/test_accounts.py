@@ -43,7 +43,7 @@ def test_a_person_is_registered_whole(add_user: Callable[..., str]) -> None:
         "email": "ada@example.org",
         "groups": ["/dev", "/dev/ml"],
         "admin": False,
-        "active": True,
+        "state": "active",
         "last_login": None,
     }
 

@@ -32,8 +32,7 @@ def admin(ada: "User") -> "Client":
 
 
 def change(admin: "Client", user: "User", **fields: str) -> Any:
-    form = {"email": user.email, "is_active": "on"}
-    form |= {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    form = {"email": user.email, "state": "active"}
     return admin.post(f"{USERS}{user.pk}/change/", form | fields)
 
 
@@ -81,6 +80,18 @@ def test_an_address_is_for_logging_in_and_is_nobody_elses(admin: "Client") -> No
     admin.logout()
     form = {"login": "g.hopper@example.org", "password": PASSWORD}
     assert admin.post("/identity/login/", form).status_code == 302
+
+
+def test_a_lost_second_step_is_taken_away_without_showing_it(admin: "Client", ada: "User") -> None:
+    from allauth.mfa.models import Authenticator
+
+    app = Authenticator.objects.create(user=ada, type="totp", data={"secret": "S3CRET"})
+    page = f"/identity/admin/mfa/authenticator/{app.pk}"
+    shown = admin.get(f"{page}/change/")
+    assert shown.status_code == 200
+    assert "S3CRET" not in shown.content.decode()
+    assert admin.post(f"{page}/delete/", {"post": "yes"}).status_code == 302
+    assert not Authenticator.objects.exists()
 
 
 @pytest.mark.parametrize(("name", "kept"), [("/dev/ml", True), ("dev", False), ("/Dev", False)])

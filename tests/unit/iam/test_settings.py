@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from quaderno import config as configuration
 from quaderno.iam import component
@@ -19,6 +20,12 @@ NAMES = (
     "SESSION_COOKIE_SECURE",
     "CSRF_COOKIE_SECURE",
     "SECURE_HSTS_SECONDS",
+    "MFA_SUPPORTED_TYPES",
+    "DEFAULT_FROM_EMAIL",
+    "EMAIL_BACKEND",
+    "EMAIL_USE_TLS",
+    "EMAIL_USE_SSL",
+    "EMAIL_HOST_PASSWORD",
 )
 SCRIPT = f"""
 import json
@@ -27,12 +34,14 @@ print(json.dumps({{name: getattr(settings, name) for name in {NAMES}}}))
 """
 
 
-def settings_for(directory: Path, public_url: str, iam_url: str) -> dict[str, Any]:
+def settings_for(directory: Path, public_url: str, iam_url: str, **email: object) -> dict[str, Any]:
     config = configuration.generate(directory, public_url=public_url)
     config = config.model_copy(
         update={
             "instance": "qtest",
-            "iam": config.iam.model_copy(update={"public_url": iam_url}),
+            "iam": config.iam.model_copy(
+                update={"public_url": iam_url, "email": config.iam.email.model_copy(update=email)}
+            ),
         }
     )
     path = directory / "settings.yaml"
@@ -71,6 +80,31 @@ def test_what_the_address_decides(
     assert (settings["SESSION_COOKIE_NAME"], settings["SESSION_COOKIE_PATH"]) == (cookie, path)
     assert settings["SESSION_COOKIE_SECURE"] is settings["CSRF_COOKIE_SECURE"] is secure
     assert (settings["SECURE_HSTS_SECONDS"] > 0) is secure
+    assert ("webauthn" in settings["MFA_SUPPORTED_TYPES"]) is secure
+
+
+@pytest.mark.parametrize(
+    ("address", "offered"),
+    [("http://localhost:8001", True), ("https://192.0.2.1:8001", False), ("http://h:1", False)],
+)
+def test_passkeys_need_a_name_and_a_connection_that_browsers_trust(
+    tmp_path: Path, address: str, offered: bool
+) -> None:
+    settings = settings_for(tmp_path, address, address)
+    assert ("webauthn" in settings["MFA_SUPPORTED_TYPES"]) is offered
+
+
+@pytest.mark.parametrize(
+    ("security", "flags"), [("none", (0, 0)), ("starttls", (1, 0)), ("tls", (0, 1))]
+)
+def test_how_messages_leave(tmp_path: Path, security: str, flags: tuple[int, int]) -> None:
+    password = SecretStr("of-the-server")
+    email = {"backend": "smtp", "security": security, "password": password}
+    settings = settings_for(tmp_path, "https://h.example", "https://iam.h.example", **email)
+    assert settings["EMAIL_BACKEND"].endswith(".smtp.EmailBackend")
+    assert (settings["EMAIL_USE_TLS"], settings["EMAIL_USE_SSL"]) == flags
+    assert settings["EMAIL_HOST_PASSWORD"] == "of-the-server"
+    assert settings["DEFAULT_FROM_EMAIL"] == "quaderno@iam.h.example"
 
 
 def test_a_missing_configuration_is_one_line(tmp_path: Path) -> None:

@@ -24,11 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
         """Create the account, or raise AccountError."""
-        password = sys.stdin.readline().rstrip("\r\n")
-        if not password:
-            raise AccountError(
-                "There is no password on standard input", "Pass it as one line to --password-stdin"
-            )
+        password = read_password()
         user = accounts.create_user(
             options["name"],
             password,
@@ -37,3 +33,13 @@ class Command(BaseCommand):
             admin=options["admin"],
         )
         self.stdout.write(f"{user.username} is registered")
+
+
+def read_password() -> str:
+    """One line of standard input; raises AccountError when there is none."""
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise AccountError(
+            "There is no password on standard input", "Pass it as one line to --password-stdin"
+        )
+    return password

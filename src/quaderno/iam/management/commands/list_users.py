@@ -11,7 +11,7 @@ from quaderno.iam.models import User
 class Command(BaseCommand):
     """In alphabetical order."""
 
-    help = "List the registered people."
+    help = "List who is registered, and who asks to be."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """[--json]"""
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(users, indent=2))
             return
         for user in users:
-            state = "admin" if user["admin"] else "" if user["active"] else "disabled"
+            state = "admin" if user["admin"] and user["state"] == "active" else user["state"]
             columns = [user["name"], user["email"], ",".join(user["groups"]), state]
             self.stdout.write("\t".join(columns).rstrip())
 
@@ -37,6 +37,6 @@ def _describe(user: User) -> dict[str, Any]:
         "email": user.email,
         "groups": sorted(group.name for group in user.groups.all()),
         "admin": user.is_superuser,
-        "active": user.is_active,
+        "state": user.state,
         "last_login": user.last_login.isoformat() if user.last_login else None,
     }

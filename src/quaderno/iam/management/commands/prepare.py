@@ -4,9 +4,11 @@ from typing import Any
 
 from django.core.management import BaseCommand, call_command
 
+from quaderno.iam import accounts
+
 
 class Command(BaseCommand):
-    """Idempotent; also forgets sessions and tokens that have expired."""
+    """Idempotent; also forgets sessions, tokens and requests that have expired."""
 
     help = "Bring the database up to date, register the hub, forget what has expired."
     requires_system_checks = ()
@@ -17,3 +19,4 @@ class Command(BaseCommand):
         call_command("ensure_client")
         call_command("clearsessions")
         call_command("oidc_cleartokens")
+        accounts.forget_unconfirmed()

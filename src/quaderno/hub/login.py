@@ -1,0 +1,98 @@
+"""The way to the identity provider and back, and what people read when it is blocked."""
+
+from http import HTTPStatus
+from typing import Any
+
+from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler
+from tornado import web
+from tornado.httpclient import HTTPClientError
+
+from quaderno.errors import ProviderUnavailableError
+
+
+class LoginHandler(OAuthLoginHandler):
+    """Sends the browser to the identity provider, found by its issuer URL.
+
+    It is asked each time whether it is there: a browser that is sent to one that does not answer
+    is lost, and with it where its owner wanted to go.
+    """
+
+    async def get(self) -> None:
+        try:
+            await self.authenticator.discover(fresh=True)
+        except ProviderUnavailableError as error:
+            self.log.warning("Nobody can log in: %s", error.message)
+            await _show_unreachable(self, self.request.uri)
+            return
+        super().get()
+
+
+class CallbackHandler(OAuthCallbackHandler):
+    """Takes people back from the identity provider."""
+
+    def check_error(self) -> None:
+        if self.get_argument("error", "") == "access_denied":
+            name = self.authenticator.quaderno.name
+            raise web.HTTPError(
+                HTTPStatus.FORBIDDEN,
+                f"You did not authorize {name} to know who you are, so it cannot let you in.",
+            )
+        super().check_error()
+
+    async def get(self) -> None:
+        """Log in, unless this is the answer to a login that nobody began here.
+
+        It may be a day old, or come by the back button, or from another site; what it carries is
+        not looked at. A new login does what the person wanted.
+        """
+        if self.get_argument("error", "") != "access_denied" and self._is_stray():
+            self.redirect(self.hub.base_url)
+            return
+        try:
+            await super().get()
+        except web.HTTPError as error:
+            if error.log_message != self.authenticator.custom_403_message:
+                raise
+            await self._show_admitted_groups()
+        except (HTTPClientError, OSError) as error:
+            if refused(error):
+                raise web.HTTPError(HTTPStatus.FORBIDDEN, _NOT_ACCEPTED) from error
+            self.log.warning("A login cannot be finished: %s", error)
+            await _show_unreachable(self, self.get_next_url())
+
+    async def _show_admitted_groups(self) -> None:
+        """For somebody who is registered, but in no group that may come in."""
+        self.set_status(HTTPStatus.FORBIDDEN)
+        groups = self.authenticator.quaderno.oidc.allowed_groups
+        self.finish(await self.render_template("not_admitted.html", groups=groups))
+
+    def _is_stray(self) -> bool:
+        """Raises HTTP 400 where no login could ever end, for want of cookies."""
+        try:
+            self.check_state()
+        except web.HTTPError as error:
+            if not self.request.cookies:
+                raise web.HTTPError(HTTPStatus.BAD_REQUEST, _NO_COOKIES) from error
+            return True
+        return False
+
+
+_NO_COOKIES = "Your browser sends no cookies. Allow them for this site, then log in again."
+_NOT_ACCEPTED = "The login service did not accept this login. Go back and start again."
+
+
+def refused(error: BaseException) -> bool:
+    """Whether the provider answered and said no, rather than being out of order."""
+    if not isinstance(error, HTTPClientError):
+        return False
+    return error.code in (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+    )
+
+
+async def _show_unreachable(handler: Any, retry_url: str) -> None:
+    """A page whose button leads to where the person wanted to go."""
+    handler.set_status(HTTPStatus.SERVICE_UNAVAILABLE)
+    handler.finish(await handler.render_template("unreachable.html", retry_url=retry_url))

@@ -1,0 +1,193 @@
+"""From somebody whom nobody knows to their first server, in a real browser."""
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.service import people
+from tests.service.running import Service, running_service, wait_for
+
+Person = Callable[[], BrowserContext]
+Screenshot = Callable[..., None]
+
+POLICY = """\
+## Acceptable use
+
+- Compute for the purpose that you were given the account for.
+- Keep your password to yourself.
+- What you do here is logged.
+"""
+PASSWORD = "a-nanosecond-of-wire-1952"
+ADMIN = ("root-admin", "a-bunch-of-heavy-keys-1970")
+
+
+@pytest.fixture(scope="module")
+def service(container_engine: None) -> Iterator[Service]:
+    """An instance of its own, where people may register."""
+    policy = {"text": POLICY, "version": "2026-11"}
+    iam = {"registration": "open", "policy": policy}
+    with running_service(iam=iam, oidc={"allowed_groups": ["/dev", "/ops"]}) as service:
+        name, password = ADMIN
+        options = ["--email", "admin@example.org", "--admin", "--password-stdin"]
+        service.quaderno("user", "add", name, *options, text=password + "\n")
+        service.quaderno("group", "add", "/dev", name, "--manager")
+        for other in ("hedy", "mary"):
+            options = ["--group", "/ops", "--password-stdin"]
+            service.quaderno("user", "add", other, *options, text=PASSWORD + "\n")
+        yield service
+
+
+def mailed_link(service: Service, to: str) -> str:
+    """The link in the last message to an address."""
+
+    def found() -> str | None:
+        messages = sorted((service.config.dir / "iam" / "mail").glob("*"), reverse=True)
+        for message in messages:
+            text = message.read_text()
+            if f"To: {to}" in text and (link := re.search(r"https?://\S+/identity/\S+", text)):
+                return link[0]
+        return None
+
+    return wait_for(found, 30, f"a message to {to}") or ""
+
+
+def test_from_a_request_to_the_first_server(
+    service: Service, person: Person, screenshot: Screenshot
+) -> None:
+    page, administrator = person().new_page(), person().new_page()
+    _request(page, service, screenshot)
+    _approve(administrator, service, screenshot)
+    people.log_in(page, service, "grace", PASSWORD)
+    expect(page.get_by_role("button", name="Authorize")).to_be_visible()
+    screenshot(page, "authorize")
+    people.authorize(page)
+    expect(page.get_by_role("alert")).to_contain_text("Quaderno admits the groups /dev, /ops.")
+    screenshot(page, "not-admitted")
+
+    _ask_for_the_group(page, service)
+    _admit(administrator, service, screenshot)
+    page.goto(service.config.public_url)
+    people.start_server(page, service, "grace")
+
+
+def _ask_for_the_group(page: Page, service: Service) -> None:
+    page.get_by_role("link", name="Ask for a group").click()
+    page.get_by_label("Group", exact=True).select_option("/dev")
+    page.get_by_label("Why").fill("I write compilers")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_role("status")).to_contain_text("Whoever manages /dev decides now.")
+
+
+def _admit(page: Page, service: Service, screenshot: Screenshot) -> None:
+    page.goto(mailed_link(service, "admin@example.org"))
+    expect(page.locator("main")).to_contain_text("I write compilers")
+    screenshot(page, "group")
+    page.get_by_role("button", name="Admit grace").click()
+    expect(page.get_by_role("status")).to_contain_text("grace is in /dev now.")
+    page.goto(f"{service.config.iam_url}/")
+    screenshot(page, "account")
+
+
+def _request(page: Page, service: Service, screenshot: Screenshot) -> None:
+    page.goto(service.config.public_url)
+    page.get_by_role("link", name="Request an account").click()
+    page.get_by_label("First name").fill("Grace")
+    page.get_by_label("Last name").fill("Hopper")
+    page.get_by_label("E-mail address").fill("grace@example.org")
+    page.get_by_label("Username").fill("grace")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password, again").fill(PASSWORD)
+    page.get_by_label("What do you want the account for?").fill("Compilers, with Prof. Aiken")
+    page.get_by_label("I accept").check()
+    page.evaluate("window.scrollTo(0, 0)")
+    screenshot(page, "register")
+    page.get_by_role("button", name="Request an account").click()
+    expect(page.get_by_role("heading", name="Look into your mailbox")).to_be_visible()
+    page.goto(mailed_link(service, "grace@example.org"))
+    page.get_by_role("button", name="Yes, confirm it").click()
+    expect(page.get_by_role("heading", name="Your request is complete")).to_be_visible()
+    people.log_in(page, service, "grace", PASSWORD)
+    expect(page.get_by_role("heading", name="Your request waits for approval")).to_be_visible()
+    screenshot(page, "waiting")
+
+
+def _approve(page: Page, service: Service, screenshot: Screenshot) -> None:
+    page.goto(mailed_link(service, "admin@example.org"))
+    people.fill_in_login(page, *ADMIN)
+    expect(page.get_by_text("What you do here is logged.")).to_be_visible()
+    screenshot(page, "policy")
+    page.get_by_role("button", name="I accept").click()
+    expect(page.locator("main")).to_contain_text("Compilers, with Prof. Aiken")
+    screenshot(page, "requests")
+    page.get_by_role("button", name="Approve grace").click()
+    expect(page.get_by_role("status")).to_contain_text("grace is approved")
+
+
+def test_whoever_is_suspended_reads_why_on_the_way_in(service: Service, person: Person) -> None:
+    service.quaderno("user", "add", "mallory", "--password-stdin", text=PASSWORD + "\n")
+    said = service.quaderno("user", "disable", "mallory", "--reason", "--mined--").stdout
+    assert said == "mallory is suspended\n"
+    page = person().new_page()
+    people.log_in(page, service, "mallory", PASSWORD)
+    expect(page.get_by_role("heading", name="Your account is suspended")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("--mined--")
+    expect(page.locator("main")).to_contain_text(service.config.contact)
+
+
+def test_while_the_login_service_is_away_the_destination_is_kept(
+    service: Service, person: Person, screenshot: Screenshot
+) -> None:
+    stopped = _processes(service)
+    page = person().new_page()
+    for process in stopped:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        page.goto(f"{service.config.public_url}/hub/token", timeout=60_000)
+        expect(
+            page.get_by_role("heading", name="The login service does not answer")
+        ).to_be_visible()
+        screenshot(page, "unreachable")
+    finally:
+        for process in stopped:
+            process.send_signal(signal.SIGCONT)
+    page.get_by_role("link", name="Try again").click()
+    _first_login(page, "hedy")
+    page.wait_for_url(f"{service.config.public_url}/hub/token")
+
+
+def _first_login(page: Page, name: str) -> None:
+    """Of somebody whom an operator registered."""
+    people.fill_in_login(page, name, PASSWORD)
+    page.get_by_role("button", name="I accept").click()
+    page.get_by_role("button", name="Authorize").click()
+
+
+def _processes(service: Service) -> list[psutil.Process]:
+    """The identity provider's, which answer requests, and the one that watches over them."""
+    pid = service.status()["iam"].pid
+    parent = psutil.Process(pid)
+    return [parent, *parent.children()]
+
+
+def test_an_answer_to_a_login_that_nobody_began_begins_one(
+    service: Service, person: Person
+) -> None:
+    page = person().new_page()
+    page.goto(service.config.public_url)
+    stray = f"{service.config.public_url}/hub/oauth_callback?code=stolen&state=e30="
+    page.goto(stray)
+    expect(page.get_by_label("Username or e-mail address")).to_be_visible()
+    _first_login(page, "mary")
+    page.wait_for_url(re.compile(re.escape(service.config.public_url)))
+    page.goto(stray)
+    expect(page.get_by_role("link", name="My account")).to_be_visible()
+
+
+def test_without_cookies_nobody_is_sent_in_circles(service: Service, person: Person) -> None:
+    page = person().new_page()
+    page.goto(f"{service.config.public_url}/hub/oauth_callback?code=stolen&state=e30=")
+    expect(page.locator("main")).to_contain_text("Your browser sends no cookies.")
