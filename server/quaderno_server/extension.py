@@ -14,6 +14,7 @@ def _load_jupyter_server_extension(server: Any) -> None:
     if "JUPYTERHUB_API_TOKEN" not in os.environ:
         return
     _route(server)
+    _follow_settings(server)
     path = os.environ.get("OIDC_SOCK")
     if path:
         server.io_loop.add_callback(_listen, server, Path(path))
@@ -26,6 +27,16 @@ def _route(server: Any) -> None:
     application = server.web_app
     watch = Watch(os.environ, server.log)
     application.add_handlers(".*$", handlers(application.settings["base_url"], watch))
+
+
+def _follow_settings(server: Any) -> None:
+    from quaderno_server.kept import WORKAREA
+    from quaderno_server.settings import Follower
+
+    bucket = WORKAREA / "cloud_storage" / os.environ["JUPYTERHUB_USER"]
+    for lab in server.extension_manager.extension_apps.get("jupyterlab", ()):
+        settings, workspaces = Path(lab.user_settings_dir), Path(lab.workspaces_dir)
+        Follower(settings, workspaces, bucket, server.log).start()
 
 
 async def _listen(server: Any, path: Path) -> None:
