@@ -18,6 +18,7 @@ def _load_jupyter_server_extension(server: Any) -> None:
     server.io_loop.add_callback(_watch_kernels, server)
     if "AWS_CONTAINER_CREDENTIALS_FULL_URI" in os.environ:
         server.io_loop.add_callback(_provide_keys, server)
+    _follow_settings(server)
     path = os.environ.get("OIDC_SOCK")
     if path:
         server.io_loop.add_callback(_listen, server, Path(path))
@@ -51,6 +52,16 @@ def _provide_keys(server: Any) -> None:
         server.log.warning("No S3 keys for AWS SDKs: %s", error)
     else:
         server.s3_keys.start()
+
+
+def _follow_settings(server: Any) -> None:
+    from quaderno_server.kept import WORKAREA
+    from quaderno_server.settings import Follower
+
+    bucket = WORKAREA / "cloud_storage" / os.environ["JUPYTERHUB_USER"]
+    for lab in server.extension_manager.extension_apps.get("jupyterlab", ()):
+        settings, workspaces = Path(lab.user_settings_dir), Path(lab.workspaces_dir)
+        Follower(settings, workspaces, bucket, server.log).start()
 
 
 async def _listen(server: Any, path: Path) -> None:

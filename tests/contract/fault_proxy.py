@@ -1,11 +1,15 @@
-"""A TCP proxy between the agent's node and the store that can be away, or refuse everything."""
+"""A TCP proxy between the agent's node and the store that can be away, or refuse everything.
+
+It notes what passes, so that tests can count requests.
+"""
 
 import contextlib
 import select
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 Mode = Literal["pass", "away", "deny"]
 _REFUSAL = (
@@ -14,12 +18,25 @@ _REFUSAL = (
 )
 
 
+class Request(NamedTuple):
+    """One request to the store; `method` is COPY where a PUT names an object to copy."""
+
+    method: str
+    path: str  # /bucket/key, decoded
+
+    @property
+    def changes(self) -> bool:
+        """Whether it writes to the store; of an upload in parts, each part counts."""
+        return self.method not in ("GET", "HEAD")
+
+
 class FaultProxy:
     """Listens on a port of its own; a new mode ends the connections of the one before."""
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._mode: Mode = "pass"
+        self.requests: list[Request] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._connections: set[socket.socket] = set()
@@ -31,6 +48,10 @@ class FaultProxy:
             for connection in self._connections:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
+
+    def changes(self, below: str = "/") -> list[Request]:
+        """The requests so far that write to objects below a path, oldest first."""
+        return [one for one in self.requests if one.changes and one.path.startswith(below)]
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
@@ -57,7 +78,7 @@ class FaultProxy:
                 self._refuse(client)
             elif mode == "pass":
                 with socket.create_connection(("127.0.0.1", self._target)) as store:
-                    _splice(client, store)
+                    _splice(client, store, _Reader(self.requests))
         with self._lock:
             self._connections.discard(client)
 
@@ -66,12 +87,7 @@ class FaultProxy:
         while b"\r\n\r\n" not in head:
             head += client.recv(65536)
         head, _, body = head.partition(b"\r\n\r\n")
-        lengths = [
-            int(line.split(b":")[1])
-            for line in head.lower().split(b"\r\n")
-            if line.startswith(b"content-length:")
-        ]
-        left = sum(lengths) - len(body)
+        left = _content_length(head) - len(body)
         while left > 0 and (read := client.recv(min(left, 65536))):
             left -= len(read)
         client.sendall(
@@ -82,10 +98,46 @@ class FaultProxy:
         )
 
 
-def _splice(one: socket.socket, other: socket.socket) -> None:
+class _Reader:
+    """Finds the requests in what a client sends on one connection (HTTP/1.1, RFC 9112)."""
+
+    def __init__(self, found: list[Request]) -> None:
+        self._found = found
+        self._head = b""
+        self._body_left = 0  # bytes
+
+    def feed(self, data: bytes) -> None:
+        while data:
+            skipped = min(len(data), self._body_left)
+            self._body_left -= skipped
+            self._head += data[skipped:]
+            head, end, data = self._head.partition(b"\r\n\r\n")
+            if not end:
+                return
+            self._head = b""
+            self._note(head)
+
+    def _note(self, head: bytes) -> None:
+        assert b"\r\ntransfer-encoding:" not in head.lower(), "a body whose end is not known"
+        method, target, _ = head.partition(b"\r\n")[0].decode().split(" ")
+        if b"\r\nx-amz-copy-source:" in head.lower():
+            method = "COPY"
+        self._found.append(Request(method, unquote(urlsplit(target).path)))
+        self._body_left = _content_length(head)
+
+
+def _content_length(head: bytes) -> int:
+    """In bytes; 0 where there is no body."""
+    lines = head.lower().split(b"\r\n")
+    return sum(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
+
+
+def _splice(client: socket.socket, store: socket.socket, reader: _Reader) -> None:
     while True:
-        for ready in select.select([one, other], [], [])[0]:
+        for ready in select.select([client, store], [], [])[0]:
             data = ready.recv(65536)
             if not data:
                 return
-            (other if ready is one else one).sendall(data)
+            if ready is client:
+                reader.feed(data)
+            (store if ready is client else client).sendall(data)

@@ -4,11 +4,9 @@ import json
 import re
 import secrets
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +20,8 @@ from quaderno import config as configuration
 from quaderno.errors import HostError
 from quaderno.images import build, host, parent
 from quaderno.storage import buckets
-from tests.contract.storage_fixtures import Hub, Issuer, Store, eventually, new_config
-
-# What the hub's spawner asks of the engine for every server.
-CONFINED: dict[str, Any] = {
-    "user": "1000:100",
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-    "mem_limit": "1g",
-    "pids_limit": 4096,
-}
-USER = {"name": "anna", "kind": "user", "admin": False, "groups": [], "scopes": ["access:servers"]}
+from tests.contract.lab_fixtures import CONFINED, client_of, environment, hub_api
+from tests.contract.storage_fixtures import Hub, Issuer, Store, new_config
 
 
 @pytest.fixture(scope="module")
@@ -233,63 +222,13 @@ def network(engine: docker.DockerClient) -> Iterator[Network]:
     network.remove()
 
 
-@contextmanager
-def hub_api(address: str) -> Iterator[str]:
-    """The hub's API as far as a server asks it; yields its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            asks_who = self.path.endswith("/user")
-            known = not asks_who or self.headers["Authorization"] == "token anna's"
-            body = json.dumps(USER if asks_who else {"version": "6.1"}).encode()
-            self.send_response(200 if known else 403)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer((address, 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://{address}:{server.server_port}/hub/api"
-        server.shutdown()
-        thread.join()
-
-
 @pytest.fixture
 def lab(network: Network, run: Callable[..., Container]) -> Iterator[httpx.Client]:
     """A client of Anna's JupyterLab, which was started by the image's own command."""
     with hub_api(network.attrs["IPAM"]["Config"][0]["Gateway"]) as api:
-        environment = {
-            "JUPYTERHUB_API_TOKEN": "the server's",
-            "JUPYTERHUB_API_URL": api,
-            "JUPYTERHUB_BASE_URL": "/",
-            "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-anna",
-            "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers"]',
-            "JUPYTERHUB_OAUTH_CALLBACK_URL": "/user/anna/oauth_callback",
-            "JUPYTERHUB_SERVICE_PREFIX": "/user/anna/",
-            "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8888/user/anna/",
-            "JUPYTERHUB_USER": "anna",
-        }
-        container = run(environment=environment, network=network.name)
-        container.reload()
-        address = container.attrs["NetworkSettings"]["Networks"][network.name]["IPAddress"]
-        url = f"http://{address}:8888/user/anna/"
-        with httpx.Client(base_url=url, headers={"Authorization": "token anna's"}) as client:
-            eventually(lambda: _answers(client), 30, "JupyterLab answers")
+        container = run(environment=environment(api), network=network.name)
+        with client_of(container, network) as client:
             yield client
-
-
-def _answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("api").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def test_jupyterlab_opens_on_workarea(lab: httpx.Client) -> None:

@@ -35,6 +35,13 @@ def start_server(page: Page, service: Service, username: str) -> None:
     page.wait_for_url(f"{service.config.public_url}/user/{username}/lab**", timeout=60_000)
 
 
+def start_anew(page: Page, service: Service, username: str, directory: str = "") -> None:
+    """Close the tabs of earlier tests, which follow a person into every server."""
+    lab = f"{service.config.public_url}/user/{username}/lab"
+    page.goto(f"{lab}/tree/{directory}?reset" if directory else f"{lab}?reset")
+    page.wait_for_url(re.compile(r"^[^?]*$"))
+
+
 def run_cell(page: Page, code: str, output: str) -> None:
     """Run `code` in a new notebook and wait for `output`."""
     page.locator(".jp-LauncherCard[data-category='Notebook']").first.click(timeout=60_000)

@@ -34,6 +34,7 @@ def test_a_person_gets_from_the_endpoint_to_a_notebook(
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url(f"{service.config.public_url}/user/ada/lab**", timeout=60_000)
 
+    people.start_anew(page, service, "ada")
     _see_workarea(page)
     people.run_cell(
         page,
@@ -61,6 +62,7 @@ def test_the_second_person_works_beside_the_first(service: Service, person: Pers
     people.log_in(page, service, "bob")
     people.authorize(page)
     people.start_server(page, service, "bob")
+    people.start_anew(page, service, "bob")
     people.run_cell(
         page,
         "import os\nprint(sorted(os.listdir('/workarea/cloud_storage')))",
