@@ -101,11 +101,13 @@ def test_up_again_changes_nothing(service: Service) -> None:
 def test_down_and_up_finds_everything(service: Service, hub: Hub) -> None:
     service.inside("ada", "open('/workarea/cloud_storage/ada/last.txt', 'w').write('last')")
     service.inside("ada", "open('/workarea/local/last.txt', 'w').write('last')")
+    before = json.loads(service.quaderno("status", "--json").stdout)
+    assert before["warnings"] == [], "the node's disks are as they should be"
     service.quaderno("down")
     answer = service.quaderno("status", "--json", check=False)
     assert answer.returncode == 1
     assert {entry["state"] for entry in json.loads(answer.stdout)["components"]} == {"stopped"}
-    assert f"{service.config.mounts}/ada/ada" not in Path("/proc/self/mountinfo").read_text()
+    assert str(service.config.dir) not in Path("/proc/self/mountinfo").read_text()
     service.quaderno("up", "--detach")
     if hub.running("ada"):
         hub.stop("ada")
