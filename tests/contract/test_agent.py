@@ -1,6 +1,7 @@
 """The node agent with real mounts: what people see in `cloud_storage`, and what survives what."""
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -47,6 +48,21 @@ def test_a_file_is_an_object_and_an_object_a_file(node: Node) -> None:
     node.s3("alice").put_object(Bucket="alice", Key="from/s3.txt", Body=b"by S3")
     node.refresh("alice")
     assert as_user("print(open('from/s3.txt').read())", root / "alice") == "by S3"
+
+
+def test_a_file_keeps_its_time_and_checksum_in_the_store(node: Node) -> None:
+    """Editors say that a file changed on disk when its time does, by less than a second even."""
+    root, data = node.ready("alice") / "alice", os.urandom(9 << 20)
+    (root / "timed.bin").write_bytes(data)
+    os.utime(root / "timed.bin", ns=(0, 1_600_000_000_123_456_789))
+    eventually(lambda: "timed.bin" in node.keys_in_s3("alice", "alice"), 30, "the file is in S3")
+    eventually(lambda: node.state("alice")["pending"]["files"] == 0, 30, "it is uploaded")
+    assert (root / "timed.bin").stat().st_mtime_ns == 1_600_000_000_123_456_789
+    node.refresh("alice")
+    assert (root / "timed.bin").stat().st_mtime_ns == 1_600_000_000_123_456_789
+    assert (root / "timed.bin").read_bytes() == data
+    head = node.s3("alice").head_object(Bucket="alice", Key="timed.bin")
+    assert head["ETag"].strip('"') == hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def test_ownership_and_modes(node: Node) -> None:

@@ -48,13 +48,13 @@ class Strays:
     def look(self, changed: list[CachedFile], queued: set[Path]) -> None:
         """Copy aside what of the changed files is in no queue and open nowhere. Blocking.
 
-        Raises OSError.
+        They were found changed some time ago, and may have been uploaded since. Raises OSError.
         """
         candidates = self._older(changed, queued)
         if candidates:
             in_use = _open_files(self._plan)
             for file in candidates:
-                if file.path not in in_use:
+                if file.path not in in_use and _is_changed(file):
                     self._keep(file)
 
     def return_all(self, objects: Objects) -> list[CachedFile]:
@@ -131,6 +131,12 @@ def _is_in_cache(plan: MountPlan, copy: Path, path: str) -> bool:
             with suppress(OSError):
                 return data.stat().st_mtime_ns == copy.stat().st_mtime_ns
     return False
+
+
+def _is_changed(file: CachedFile) -> bool:
+    """Whether it is still so now; what cannot be read may be."""
+    description = file.describe()
+    return file.data.exists() and (description is None or description.dirty)
 
 
 def _has_moved_on(stray: Stray) -> bool:

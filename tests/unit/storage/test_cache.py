@@ -162,3 +162,19 @@ def test_a_copy_that_the_cache_does_not_have_is_rescued(plan: MountPlan) -> None
     strays.rescue_left(plan)
     assert [path.name for path in plan.rescued.rglob("*") if path.is_file()] == ["gone"]
     assert not [path for path in plan.strays.rglob("*") if path.is_file()]
+
+
+def test_only_a_file_that_is_still_changed_is_a_stray(
+    plan: MountPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list of changed files is some seconds old, and they may have been uploaded since."""
+    monkeypatch.setattr(strays, "STRAY_AFTER", 0)
+    changed = description(dirty=True, size=4, parts=[(0, 4)])
+    stray = put(plan, "stray", "text", changed)
+    uploaded = put(plan, "uploaded", "text", changed)
+    gone = put(plan, "gone", "text", changed)
+    put(plan, "uploaded", "text", description(dirty=False, size=4, parts=[(0, 4)]))
+    gone.data.unlink()
+    kept = strays.Strays(plan)
+    kept.look([stray, uploaded, gone], queued=set())
+    assert kept.kept.keys() == {stray.data}

@@ -1,0 +1,58 @@
+"""What the storage benchmark makes of its figures."""
+
+from benchmarks.storage_report import (
+    INFN,
+    OURS,
+    RANDOM_WRITE,
+    S3FS,
+    Memory,
+    Outcome,
+    Speed,
+    lines,
+    verdict,
+)
+
+MODEST = Memory(idle=25 * 10**6, among=5, peaks={OURS: 150 * 10**6, INFN: 300 * 10**6})
+
+
+def outcome(group: str = "", **speeds: list[float]) -> Outcome:
+    names = {"ours": OURS, "infn": INFN, "s3fs": S3FS}
+    found = {names[key]: [Speed(value) for value in values] for key, values in speeds.items()}
+    return Outcome("row", "IOPS", group, found)
+
+
+def test_a_line_has_medians_and_ratios() -> None:
+    (line,) = lines(outcome(ours=[100, 300, 200], infn=[100, 100, 1], s3fs=[400]))
+    assert line.split() == ["row", "IOPS", "200", "100", "2.00", "400", "0.50"]
+
+
+def test_what_is_written_has_a_second_line() -> None:
+    written = Outcome("row", "IOPS", "", {OURS: [Speed(10, 5)], INFN: [Speed(4, 4)]})
+    first, second = lines(written)
+    assert first.split() == ["row", "IOPS", "10", "4", "2.50", "cannot"]
+    assert second.split() == ["until", "it", "is", "in", "S3", "IOPS", "5", "4", "1.25", "cannot"]
+
+
+def test_who_cannot_do_a_row_is_named_with_the_reason() -> None:
+    row = outcome(ours=[1])
+    row.cannot[INFN] = "Illegal seek"
+    assert list(lines(row))[1].split() == ["rclone", "mount", "cannot:", "Illegal", "seek"]
+
+
+def test_targets_hold() -> None:
+    said = verdict([outcome(RANDOM_WRITE, ours=[10]), outcome(ours=[10], infn=[9])], MODEST)
+    assert [line.rsplit(": ")[-1] for line in said] == ["holds"] * 3
+
+
+def test_targets_that_do_not_hold_are_named() -> None:
+    slow = outcome(RANDOM_WRITE, ours=[9], infn=[10])
+    large = Memory(idle=40 * 10**6, among=5, peaks={OURS: 200 * 10**6})
+    said = [line.rsplit(": ")[-1] for line in verdict([slow], large)]
+    assert said == ["not in row 0.90", "not in row 0.90", "not in idle 40 MB, peak 200 MB"]
+
+
+def test_a_row_that_ours_cannot_do_is_no_success() -> None:
+    failed = outcome(RANDOM_WRITE, infn=[10])
+    failed.cannot[OURS] = "Permission denied"
+    said = [line.rsplit(": ")[-1] for line in verdict([failed], MODEST)]
+    assert said == ["not in row, which it cannot do", "not in row, which it cannot do", "holds"]
