@@ -24,7 +24,7 @@ from quaderno.config import Config
 from quaderno.errors import LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
-from quaderno.hub.storage import RefreshHandler, StorageHandler
+from quaderno.hub.storage import RefreshHandler, StorageHandler, TakeOverHandler
 
 # Seconds of life a token must have left to be used; with less it is renewed first.
 RENEW_AHEAD = 300
@@ -83,6 +83,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             (r"/api/quaderno/users/([^/]+)/access-token", AccessTokenHandler),
             (r"/api/quaderno/users/([^/]+)/storage", StorageHandler),
             (r"/api/quaderno/users/([^/]+)/storage/refresh", RefreshHandler),
+            (r"/api/quaderno/users/([^/]+)/storage/take-over", TakeOverHandler),
         ]
 
     async def discover(self) -> None:
