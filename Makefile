@@ -13,7 +13,7 @@ test: environment ## Run all tests
 	$(TEST_VENV)/bin/pytest
 
 soak: environment ## Run the tests of lost storage whole: 100 kills, outages of minutes
-	QUADERNO_SOAK=1 $(TEST_VENV)/bin/pytest tests/contract/test_storage_faults.py
+	QUADERNO_SOAK=1 $(TEST_VENV)/bin/pytest tests/contract/test_storage_faults.py tests/contract/test_keys_expire.py
 
 lint: environment ## Check style, types and the direction of imports
 	$(TEST_VENV)/bin/ruff check && $(TEST_VENV)/bin/ruff format --check && $(TEST_VENV)/bin/mypy && $(TEST_VENV)/bin/lint-imports

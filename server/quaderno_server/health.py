@@ -24,6 +24,7 @@ _NOT_MOUNTED = {
     "PREPARE": "Connecting storage",
     "WAIT_KEYS": "Storage away",
     "WAIT_S3": "Storage away",
+    "WAIT_LEASE": "Storage elsewhere",
     "MOUNTING": "Connecting storage",
     "CRASHED": "Storage away",
     "UNMOUNTED": "No storage",

@@ -16,7 +16,7 @@ import pytest
 
 from quaderno import config as configuration
 from quaderno.config import Config
-from quaderno.storage import agent, ballast, buckets, description_disk, mount_table, mounts
+from quaderno.storage import agent, ballast, buckets, description_disk, leases, mount_table, mounts
 from tests.contract.fault_proxy import FaultProxy
 from tests.contract.storage_fixtures import Hub, Issuer, Program, Store, eventually, new_config
 
@@ -26,9 +26,15 @@ SERVER = "-"
 class Node:
     """A store, a hub's key endpoint and an agent, on this machine."""
 
-    def __init__(self, config: Config, *, faults: bool) -> None:
-        self.config, self.issuer, self.store = config, Issuer(config), Store(config)
-        self.hub = Hub(config, self.issuer)
+    def __init__(self, config: Config, first: "Node | None" = None, *, faults: bool = True) -> None:
+        """With `first`, another node of the same service: store and hub are the first one's.
+
+        The agent and its rclones reach the store through a proxy that stages `faults`, or directly.
+        """
+        self.config = config
+        self.issuer: Issuer = first.issuer if first else Issuer(config)
+        self.store: Store = first.store if first else Store(config)
+        self.hub: Hub = first.hub if first else Hub(config, self.issuer)
         self.faults = FaultProxy(config.ports.store_s3)
         settings = config.dir / "settings.yaml"
         of_agent = config
@@ -66,10 +72,10 @@ class Node:
     def state(self, user: str, wait: float = 0) -> dict[str, Any]:
         return dict(self.client.get(f"/users/{user}", params={"wait": wait}).json())
 
-    def ready(self, user: str) -> Path:
+    def ready(self, user: str, within: float = 15) -> Path:
         """Their `cloud_storage`, mounted."""
         self.use(user)
-        eventually(lambda: self.state(user, 5)["state"] == "READY", 15, f"{user} is ready")
+        eventually(lambda: self.state(user, 5)["state"] == "READY", within, f"{user} is ready")
         return self.config.mounts / user
 
     def in_state(self, user: str, state: str, seconds: float = 15) -> dict[str, Any]:
@@ -83,8 +89,13 @@ class Node:
         return buckets.client(self.config, self.issuer.keys(user))
 
     def keys_in_s3(self, user: str, bucket: str) -> set[str]:
+        """All but the lease."""
         listed = self.s3(user).list_objects_v2(Bucket=bucket).get("Contents", [])
-        return {item["Key"] for item in listed}
+        return {item["Key"] for item in listed} - {leases.KEY, f"{Path(leases.KEY).parent}/"}
+
+    def content(self, user: str, key: str) -> bytes:
+        """Of an object in their bucket."""
+        return bytes(self.s3(user).get_object(Bucket=user, Key=key)["Body"].read())
 
     def rclone(self, user: str) -> int:
         return int(mounts.plan(self.config, user).lock.read_text())
@@ -99,27 +110,48 @@ class Node:
         mount_table.unmount_all(self.config.dir)
         for large in (description_disk.image(self.config), ballast.path(self.config)):
             large.unlink(missing_ok=True)  # pytest keeps the directory for a while
-        self.store.stop()
 
 
 @contextmanager
-def running_node(directory: Path, *, faults: bool = True) -> Iterator[Node]:
-    """A node with nobody on it; skips the test where nothing can be mounted.
-
-    Its agent and rclones reach the store through a proxy that stages `faults`, or directly.
-    """
+def running_node(
+    directory: Path, *, faults: bool = True, **agent_settings: object
+) -> Iterator[Node]:
+    """A node with nobody on it; skips the test where nothing can be mounted."""
     if os.geteuid() != 0 or not Path("/dev/fuse").exists():
         pytest.skip("mounting needs root and /dev/fuse")
-    node = Node(new_config(directory), faults=faults)
+    node = Node(_with_settings(new_config(directory), agent_settings), faults=faults)
     with ExitStack() as stack:
         stack.enter_context(node.issuer.serving())
         stack.enter_context(node.hub.serving())
-        stack.enter_context(node.faults.serving())
-        stack.callback(node.close)
+        stack.callback(node.store.stop)
         node.store.start()
+        stack.enter_context(_running_agent(node))
+        yield node
+
+
+@contextmanager
+def second_node(first: Node, directory: Path, **agent_settings: object) -> Iterator[Node]:
+    """Another node with the store and the hub of the first."""
+    ports = first.config.ports.model_copy(
+        update={"agent_keys": new_config(directory).ports.agent_keys}
+    )
+    settings = {"dir": directory, "ports": ports, "node": "second"}
+    config = first.config.model_copy(update=settings)
+    with _running_agent(Node(_with_settings(config, agent_settings), first)) as node:
+        yield node
+
+
+@contextmanager
+def _running_agent(node: Node) -> Iterator[Node]:
+    with node.faults.serving(), ExitStack() as stack:
+        stack.callback(node.close)
         agent.prepare(node.config)
         node.start_agent()
         yield node
+
+
+def _with_settings(config: Config, of_agent: dict[str, object]) -> Config:
+    return config.model_copy(update={"agent": config.agent.model_copy(update=of_agent)})
 
 
 def as_user(script: str, *arguments: object) -> str:

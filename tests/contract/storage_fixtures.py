@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from quaderno.errors import StorageError, StorageRefusedError
 from quaderno.storage import seaweedfs, sts
 
 KEY_ID = "test"
+SILENCE = 60  # seconds at most that a hub does not answer
 
 
 def new_config(directory: Path) -> Config:
@@ -99,11 +102,17 @@ class Issuer:
 
 
 class Hub:
-    """The hub's key endpoint; `failure` makes it answer with that status instead."""
+    """The hub's key endpoint; `failure` makes it answer with that status instead, and while
+    `speaks` is cleared it does not answer. It says of keys that they live for `key_life` seconds
+    at most, which may be less than the store lets anybody ask for."""
 
     def __init__(self, config: Config, issuer: Issuer) -> None:
         self.config, self.issuer = config, issuer
         self.failure: int | None = None
+        self.speaks = threading.Event()
+        self.speaks.set()
+        self.key_life = timedelta(hours=1)
+        self.given: list[str] = []  # access keys
         self.asked_at: dict[str, float] = {}  # by username, monotonic seconds
 
     def answer(self, path: str, headers: Any) -> tuple[int, Any]:
@@ -113,8 +122,12 @@ class Hub:
             return 403, {"message": "not the agent"}
         if self.failure:
             return self.failure, {"message": "log in again"}
+        self.speaks.wait(SILENCE)
         try:
-            return 200, self.issuer.keys(path.split("/")[-2]).container_credentials()
+            keys = self.issuer.keys(path.split("/")[-2])
+            self.given.append(keys.access_key_id)
+            end = min(keys.expiration, datetime.now(UTC) + self.key_life)
+            return 200, replace(keys, expiration=end).container_credentials()
         except StorageRefusedError as error:
             return 403, {"message": str(error)}
         except StorageError as error:

@@ -62,10 +62,6 @@ def pending(node: Node, user: str) -> int:
     return int(node.state(user)["pending"]["files"])
 
 
-def content(node: Node, user: str, name: str) -> bytes:
-    return bytes(node.s3(user).get_object(Bucket=user, Key=name)["Body"].read())
-
-
 def start_again(node: Node, user: str) -> None:
     """Nothing of the agent or rclone runs when this returns; the mounts are as they were left."""
     node.agent.stop(signal.SIGKILL)
@@ -125,7 +121,7 @@ def test_nothing_acknowledged_is_lost_when_rclone_is_killed(node: Node, tmp_path
     differing = [
         name
         for name, digest in acknowledged.items()
-        if hashlib.sha256(content(node, "alice", name)).hexdigest() != digest
+        if hashlib.sha256(node.content("alice", name)).hexdigest() != digest
     ]
     assert differing == []
 
@@ -142,7 +138,7 @@ def test_damaged_descriptions_lose_no_file(node: Node, damage: str) -> None:
     node.start_agent()
     node.in_state("bob", "READY")
     eventually(lambda: set(names) <= node.keys_in_s3("bob", "bob"), 30, "20 of 20 are uploaded")
-    assert all(content(node, "bob", name) == f"text of {name}".encode() for name in names)
+    assert all(node.content("bob", name) == f"text of {name}".encode() for name in names)
 
 
 def test_a_partly_cached_change_is_completed_and_never_uploaded_as_zeros(node: Node) -> None:
@@ -150,7 +146,7 @@ def test_a_partly_cached_change_is_completed_and_never_uploaded_as_zeros(node: N
     old = os.urandom(64 << 20)
     node.s3("carol").put_object(Bucket="carol", Key="big", Body=old)
     node.refresh("carol")
-    assert os.listdir(root / "carol") == ["big"]  # noqa: PTH208 - rclone has keys from now on
+    assert "big" in os.listdir(root / "carol")  # noqa: PTH208 - rclone has keys from now on
     changes = ((10_000_000, b"x" * 5000), (40_960_000, b"y" * 4096), (20_480_000, b"z" * 4096))
     script = f"""
 import os
@@ -188,7 +184,7 @@ input()
     for start, text in changes:
         new[start : start + len(text)] = text
     eventually(lambda: pending(node, "carol") == 0, 30, "it is uploaded")
-    eventually(lambda: content(node, "carol", "big") == new, 30, "every byte is there")
+    eventually(lambda: node.content("carol", "big") == new, 30, "every byte is there")
     assert not list(plan.rescued.rglob("*.new"))
 
 
@@ -222,7 +218,7 @@ except OSError:
     eventually(lambda: pending(node, "dave") == 1, 120, "it is flagged")
     node.faults.switch("pass")
     new = old[:40_960_000] + b"n" * 4096 + old[40_964_096:]
-    eventually(lambda: content(node, "dave", "big") == new, 60, "it is in S3")
+    eventually(lambda: node.content("dave", "big") == new, 60, "it is in S3")
     eventually(lambda: pending(node, "dave") == 0, 30, "nothing is left")
     seen = as_user(
         "import hashlib; print(hashlib.sha256(open('big', 'rb').read()).hexdigest())", root / "dave"
@@ -281,7 +277,7 @@ def test_a_stop_uploads_first_and_never_unmounts_what_is_not(node: Node) -> None
     node.in_state("gina", "UNMOUNTED", 20)
     assert len(node.keys_in_s3("gina", "gina")) == 200
     node.ready("gina")
-    assert len(list((root / "gina").iterdir())) == 200
+    assert len(list((root / "gina").glob("*.txt"))) == 200
     node.faults.switch("away")
     as_user("for i in range(5): open(f'new-{i}', 'w').write(str(i))", root / "gina")
     node.release("gina")
@@ -309,13 +305,45 @@ def test_an_older_copy_never_replaces_a_newer_object(node: Node) -> None:
     (key,) = eventually(kept, 20, "it is rescued")
     assert key.startswith(".quaderno/rescued/")
     assert key.endswith("/hugo/both")
-    assert content(node, "hugo", key) == b"text of both"
-    assert content(node, "hugo", "both") == b"from elsewhere"
+    assert node.content("hugo", key) == b"text of both"
+    assert node.content("hugo", "both") == b"from elsewhere"
     eventually(lambda: node.state("hugo")["rescued"] == 1, 10, "it is told")
     root = node.config.mounts / "hugo"
     assert (
         as_user("import sys; print(open(sys.argv[1]).read())", root / "hugo", key) == "text of both"
     )
+
+
+@pytest.mark.parametrize("last", ["here", "elsewhere"])
+def test_of_two_changes_the_later_has_the_name_and_both_are_kept(node: Node, last: str) -> None:
+    """The one here is whole: rclone would upload it over the other without a word."""
+    user = f"by-{last}"
+    root = node.ready(user)
+    script = "import sys; open('both', 'w').write(sys.argv[1])"
+    as_user(script, root / user, "first")
+    eventually(lambda: pending(node, user) == 0, 20, "it is known")
+    node.faults.switch("away")
+    for where in ("elsewhere", "here") if last == "here" else ("here", "elsewhere"):
+        if where == "here":
+            as_user(script, root / user, where)
+        else:
+            node.s3(user).put_object(Bucket=user, Key="both", Body=where.encode())
+        second = int(time.time())
+        eventually(lambda s=second: time.time() >= s + 2, 5, "objects have times in seconds")  # type: ignore[misc]
+    start_again(node, user)
+    node.faults.switch("pass")
+    node.start_agent()
+    node.in_state(user, "READY", 30)
+    eventually(lambda: pending(node, user) == 0, 30, "all is sent")
+
+    def kept() -> list[bytes]:
+        keys = [key for key in node.keys_in_s3(user, user) if key.endswith(f"/{user}/both")]
+        return [node.content(user, key) for key in keys]
+
+    eventually(kept, 20, "the other is rescued")
+    assert node.content(user, "both") == last.encode()
+    assert kept() == [b"elsewhere" if last == "here" else b"here"]
+    eventually(lambda: node.state(user)["rescued"] == 1, 90, "it is told")
 
 
 def test_a_description_is_whole_after_the_repair(node: Node) -> None:
@@ -327,4 +355,4 @@ def test_a_description_is_whole_after_the_repair(node: Node) -> None:
     node.start_agent()
     node.in_state("iris", "READY")
     eventually(lambda: "one" in node.keys_in_s3("iris", "iris"), 15, "it is uploaded")
-    assert content(node, "iris", "one") == b"text of one"
+    assert node.content("iris", "one") == b"text of one"

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from botocore.exceptions import ClientError
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
 from quaderno.storage import buckets, seaweedfs, sts
+from quaderno.storage.objects import Objects
 from tests.contract.storage_fixtures import Issuer, Store, new_config
 
 
@@ -51,6 +53,38 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @cache
 def s3(world: World, username: str) -> Any:
     return buckets.client(world.config, world.issuer.keys(username))
+
+
+def test_an_object_can_be_written_on_condition(world: World) -> None:
+    """What the leases of nodes rest on: of two that write at once, one is told."""
+    objects = Objects(world.config, world.issuer.keys("alice"))
+    first = objects.put_if("alice", "lease", b"1", None)
+    assert first is not None
+    assert objects.put_if("alice", "lease", b"other", None) is None
+    second = objects.put_if("alice", "lease", b"2", first)
+    assert second is not None
+    assert objects.put_if("alice", "lease", b"other", first) is None
+    objects.delete_if("alice", "lease", first)
+    found = objects.get("alice", "lease", 100)
+    assert found is not None
+    assert (found.body, found.etag) == (b"2", second)
+    assert -1 <= found.age < 60
+    objects.delete_if("alice", "lease", second)
+    objects.delete_if("alice", "lease", second)
+    assert objects.get("alice", "lease", 100) is None
+    assert objects.put_if("alice", "lease", b"3", second) is None, "it is gone"
+
+
+def test_of_many_writers_at_once_one_has_it(world: World) -> None:
+    objects = Objects(world.config, world.issuer.keys("alice"))
+    with ThreadPoolExecutor(8) as threads:
+        tags = list(
+            threads.map(lambda n: objects.put_if("alice", "race", b"%d" % n, None), range(24))
+        )
+    (won,) = [number for number, tag in enumerate(tags) if tag]
+    found = objects.get("alice", "race", 100)
+    assert found is not None
+    assert found.body == b"%d" % won
 
 
 def test_keys_are_short_lived_and_secret(world: World) -> None:

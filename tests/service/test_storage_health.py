@@ -5,13 +5,16 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from quaderno import supervisor
-from tests.service import http_person, people
+from quaderno.storage import leases
+from quaderno.storage.leases import Lease
+from tests.service import http_person, people, s3
 from tests.service.running import Hub, Service, wait_for
 
 Screenshot = Callable[..., None]
@@ -54,6 +57,34 @@ def test_files_that_wait_are_told_until_they_are_saved(
     expect(card).to_contain_text("Everything is saved.", timeout=60_000)
 
 
+def test_storage_of_a_lost_machine_is_taken_over_by_a_button(
+    service: Service, hub: Hub, person: Callable[[], BrowserContext]
+) -> None:
+    files = s3.object_store(service, "ada")
+    hub.stop("ada")
+    wait_for(lambda: files.read("ada", leases.KEY) is None, 60, "the return of the lease")
+    long_ago = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+    lost = Lease("lost", "the-lost-one", long_ago, long_ago, files=2, size=70, lasts=5)
+    files.client.put_object(Bucket="ada", Key=leases.KEY, Body=lost.text().encode())
+    hub.start("ada")
+    page = person().new_page()
+    people.log_in(page, service, "ada")
+    people.authorize(page)
+    page.goto(f"{service.config.public_url}/hub/home")
+    card = page.locator("#storage")
+    expect(card).to_contain_text(
+        "Your storage is in use on the-lost-one since 2026-03-01 09:30 UTC, and 2 files wait there"
+    )
+    button = card.get_by_role("button", name="Connect my storage here")
+    expect(button).to_be_visible(timeout=30_000)
+    button.click()
+    expect(card).to_contain_text("Everything is saved.", timeout=30_000)
+    expect(button).to_be_hidden()
+    held = Lease.read(files.read("ada", leases.KEY) or b"")
+    assert held is not None
+    assert held.name == service.config.node_name
+
+
 def test_nobody_else_is_told(service: Service) -> None:
     http_person.log_in(service, "bob")
     url = f"{service.config.public_url}/hub/api/quaderno/users/ada/storage"
@@ -66,7 +97,8 @@ def test_nobody_else_is_told(service: Service) -> None:
         "        return json.load(u.urlopen(u.Request(url, headers=head, method=method)))\n"
         "    except urllib.error.HTTPError as error:\n"
         "        return error.code\n"
-        "print(json.dumps([ask('ada'), ask('ada', 'POST', '/refresh'), ask('bob')]))"
+        "print(json.dumps([ask('ada'), ask('ada', 'POST', '/refresh'), ask('bob'),\n"
+        "    ask('bob', 'POST', '/take-over'), ask('ada', 'POST', '/take-over')]))"
     )
     container = service.container("ada")
     environment = json.loads(
@@ -74,10 +106,11 @@ def test_nobody_else_is_told(service: Service) -> None:
     )
     assert container.status == "running"
     assert environment["JUPYTERHUB_API_TOKEN"]
-    mine, refreshed, of_bob = json.loads(service.inside("ada", code)[1])
+    mine, refreshed, of_bob, bobs, own = json.loads(service.inside("ada", code)[1])
     assert mine["user"] == refreshed["user"] == "ada"
     assert not {"cloud_storage", "local", "reason"} & set(mine), "no path of this machine"
-    assert of_bob == 403
+    assert of_bob == bobs == 403
+    assert own == 409, "no other node has it"
     assert httpx.get(url).status_code == 403
 
 

@@ -210,6 +210,19 @@ class Agent(Section):
     write_back: float = Field(
         1.0, ge=0, le=60, description="Seconds from closing a file to its upload."
     )
+    lease_time: int = Field(
+        300,
+        ge=30,
+        le=86400,
+        description="Seconds without a sign of life after which another node may take over a "
+        "person's storage: by itself when all was saved, else when the person says so.",
+    )
+    refresh: int = Field(
+        240,
+        ge=15,
+        le=3600,
+        description="Seconds until changes made elsewhere show in a person's own directories.",
+    )
 
 
 class Image(Section):

@@ -4,13 +4,14 @@ import asyncio
 import time
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
-from quaderno.errors import StorageError
+from quaderno.errors import StorageError, StorageRefusedError
 
 _PATIENCE = 10  # seconds for an agent that is being restarted
 _TRY_AGAIN_AFTER = 0.2
@@ -63,6 +64,13 @@ class AgentClient:
         """Have changes that were made elsewhere show in the mounts, then as `health`."""
         return await self._soon("POST", f"{_user_path(username)}/refresh", within)
 
+    async def take_over(self, username: str, within: float) -> dict[str, Any]:
+        """Have the mounts here although another node has not sent everything, then as `health`.
+
+        Raises StorageRefusedError when no other node has them, or it is still heard of.
+        """
+        return await self._soon("POST", f"{_user_path(username)}/take-over", within)
+
     async def _soon(self, method: str, path: str, within: float) -> dict[str, Any]:
         """For somebody who looks at a page: no answer in time is one, too."""
         try:
@@ -87,6 +95,8 @@ class AgentClient:
                         "See: quaderno status",
                     ) from error
                 await asyncio.sleep(_TRY_AGAIN_AFTER)
+        if response.status_code == HTTPStatus.CONFLICT:
+            raise StorageRefusedError(response.json()["message"])
         if response.is_error:
             raise StorageError(
                 f"the storage agent refused {method} {path}: {response.status_code}"

@@ -26,7 +26,7 @@ from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
 from quaderno.hub.login import CallbackHandler, LoginHandler, refused
 from quaderno.hub.rates import Rates
 from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
-from quaderno.hub.storage import RefreshHandler, StorageHandler
+from quaderno.hub.storage import RefreshHandler, StorageHandler, TakeOverHandler
 
 # Seconds of life a token must have left to be used; with less it is renewed first.
 RENEW_AHEAD = 300
@@ -67,6 +67,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             # In the place of JupyterHub's, which come later.
             (r"/api/users/([^/]+)/server", ServerHandler),
             (r"/api/users/([^/]+)/servers/([^/]*)", ServerHandler),
+            (r"/api/quaderno/users/([^/]+)/storage/take-over", TakeOverHandler),
         ]
 
     async def discover(self, *, fresh: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tornado import web
 
-from quaderno.errors import StorageError
+from quaderno.errors import StorageError, StorageRefusedError
 from quaderno.hub import agent_client
 from quaderno.hub.scoped import STORAGE_SCOPE, ScopedHandler
 
@@ -29,6 +29,8 @@ class StorageHandler(ScopedHandler):
         self._find(username)
         try:
             found = await ask(username, WITHIN)
+        except StorageRefusedError as error:
+            raise web.HTTPError(HTTPStatus.CONFLICT, error.message) from error
         except StorageError as error:
             self.log.warning("Storage of %s: %s", username, error)
             raise web.HTTPError(
@@ -42,11 +44,24 @@ class StorageHandler(ScopedHandler):
         return agent_client.shared(self.authenticator.quaderno.agent_socket)
 
 
-class RefreshHandler(StorageHandler):
-    """`POST /hub/api/quaderno/users/{name}/storage/refresh`: then the same answer."""
+class ActionHandler(StorageHandler):
+    """What is asked for by POST, and answers the same."""
 
     async def get(self, username: str) -> None:  # noqa: ARG002
         raise web.HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
 
+
+class RefreshHandler(ActionHandler):
+    """`POST /hub/api/quaderno/users/{name}/storage/refresh`."""
+
     async def post(self, username: str) -> None:
         await self._answer(username, self._agent().refresh)
+
+
+class TakeOverHandler(ActionHandler):
+    """`POST /hub/api/quaderno/users/{name}/storage/take-over`: connect the storage here, although
+    another node, of which nothing is heard, has not sent everything. HTTP 409 when it is heard of.
+    """
+
+    async def post(self, username: str) -> None:
+        await self._answer(username, self._agent().take_over)

@@ -31,7 +31,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from quaderno import names
 from quaderno.config import Config, load_file
-from quaderno.errors import QuadernoError, StorageError
+from quaderno.errors import QuadernoError, StorageError, StorageRefusedError
 from quaderno.storage import (
     ballast,
     buckets,
@@ -170,6 +170,16 @@ async def refresh(request: Request) -> JSONResponse:
     return JSONResponse(user.describe())
 
 
+async def take_over(request: Request) -> JSONResponse:
+    """POST /users/{name}/take-over: mount here what another node has, of which nothing is heard."""
+    user = _agent(request).user(_username(request))
+    try:
+        user.take_over()
+    except StorageRefusedError as error:
+        raise HTTPException(409, error.message) from error
+    return JSONResponse(user.describe())
+
+
 async def drain(request: Request) -> JSONResponse:
     """POST /drain {"deadline": SECONDS}: before this node or the service stops.
 
@@ -234,6 +244,7 @@ def api(agent: Agent) -> Starlette:
             Route("/metrics", metrics_text),
             Route("/users/{name}", user_state),
             Route("/users/{name}/refresh", refresh, methods=["POST"]),
+            Route("/users/{name}/take-over", take_over, methods=["POST"]),
             Route("/users/{name}/servers/{server:path}", use, methods=["PUT"]),
             Route("/users/{name}/servers/{server:path}", release, methods=["DELETE"]),
             Route("/drain", drain, methods=["POST"]),

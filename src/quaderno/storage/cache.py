@@ -158,6 +158,21 @@ def files(plan: MountPlan) -> Iterator[CachedFile]:
             yield CachedFile(area, name, data / name, metas / name)
 
 
+def used_directories(plan: MountPlan, area: Area, most: int) -> set[str]:
+    """Paths in the area of the directories that have cached files, those used last, and of all
+    above them. Blocking."""
+    root, used = description_root(plan, area), {}
+    for parent, _, names in os.walk(root):
+        times = []
+        for name in names:
+            with suppress(OSError):  # uploaded and forgotten since
+                times.append(Path(parent, name).stat().st_mtime)
+        if times:
+            used[Path(parent).relative_to(root)] = max(times)
+    latest = sorted(used, key=lambda path: used[path], reverse=True)[:most]
+    return {str(path) for each in latest for path in (each, *each.parents)} - {"."}
+
+
 def data_root(plan: MountPlan, area: Area) -> Path:
     """Where the data of an area are cached; rclone names the directory after the remote."""
     return _root(plan, area, _DATA)

@@ -70,13 +70,13 @@ def prepare_state(config: Config, plan: MountPlan) -> None:
     description_disk.place(config, plan)
     plan.rclone_config.write_text(mounts.rclone_config(config, plan.areas), encoding="utf-8")
     if not plan.token.exists():
-        _replace(plan.token, secrets.token_urlsafe(32))
+        replace(plan.token, secrets.token_urlsafe(32))
 
 
 def save_servers(plan: MountPlan, servers: set[str]) -> None:
     """Remember which servers use the mounts, for an agent that starts again. Raises OSError."""
     plan.state.mkdir(mode=0o700, exist_ok=True)
-    _replace(plan.registrations, json.dumps(sorted(servers)))
+    replace(plan.registrations, json.dumps(sorted(servers)))
 
 
 def load_servers(plan: MountPlan) -> set[str]:
@@ -87,7 +87,8 @@ def load_servers(plan: MountPlan) -> set[str]:
         return set()
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
+    """Write a file of this node's own; it is whole at every moment. Raises OSError."""
     new = path.with_name(path.name + ".new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)

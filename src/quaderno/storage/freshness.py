@@ -1,26 +1,75 @@
-"""What others changed in the object store, shown without losing what is mounted inside.
+"""What others changed in the object store, shown without losing what is known.
+
+rclone's listings never expire by themselves (`mounts.py`). In a directory that it does not know,
+nothing can be opened, made or saved while the store is away; so the directories where people work
+are read anew one by one, each after the store has just answered, and the others are forgotten.
 
 A person's scratch area is mounted on a directory of the mount of all of scratch. When rclone
 forgets a directory, its subdirectories get new identities; the kernel notices at the next look
-and detaches what is mounted on them. So the listing of scratch itself never expires (`mounts.py`)
-and is read anew here, which keeps the identity of what is still there. What lies below other
-people's directories may be forgotten as a whole, for nothing is mounted there.
+and detaches what is mounted on them. So scratch itself is read anew, too, which keeps the identity
+of what is still there. What lies below other people's directories may be forgotten as a whole, for
+nothing is mounted there.
 """
 
+import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
+from quaderno.errors import StorageError
+from quaderno.storage import cache
 from quaderno.storage.cache import CachedFile
 from quaderno.storage.mounts import Area, MountPlan
 from quaderno.storage.rclone import Rclone
 
+REFRESH_SHARED = 15.0  # seconds until others' changes in scratch show
+DIRECTORIES_MOST = 200  # of an area, those used last, that are kept known
+
+
+class Refresher:
+    """Knows what of one person's mounts is to be read anew, and when; `own_every` is in seconds."""
+
+    def __init__(self, plan: MountPlan, own_every: float) -> None:
+        self._plan, self._own_every = plan, own_every
+        self._new = False
+        self._shared_at = self._own_at = 0.0
+
+    def start(self) -> None:
+        """The mounts have just been made: their tops are known, and nothing else."""
+        now = time.monotonic()
+        self._new, self._shared_at, self._own_at = True, now + REFRESH_SHARED, now + self._own_every
+
+    async def what_is_due(self, rclone: Rclone) -> None:
+        """The store is asked every REFRESH_SHARED at most: it may be away, and slow to say so.
+
+        Raises StorageError; what could not be done is due the next time.
+        """
+        if self._new:
+            self._new = False
+            await read_used(rclone, self._plan)
+        if time.monotonic() < self._shared_at:
+            return
+        self._shared_at = time.monotonic() + REFRESH_SHARED
+        await refresh_shared(rclone, self._plan)
+        if time.monotonic() >= self._own_at:
+            await refresh_own(rclone, self._plan)
+            self._own_at = time.monotonic() + self._own_every
+
+    async def all_now(self, rclone: Rclone) -> None:
+        """Have every change show at once; where people work is known soon. Raises StorageError."""
+        await refresh_all(rclone, self._plan)
+        self._new = True
+
 
 async def refresh_all(rclone: Rclone, plan: MountPlan) -> None:
-    """Have every change show at once. Raises StorageError."""
-    for area in plan.areas:
-        if not area.read_only:
-            await rclone.call("vfs/forget", fs=area.remote)
-    await refresh_own(rclone, plan)
+    """Have every change show at once; nothing is forgotten unless the store answers.
+
+    Raises StorageError.
+    """
+    for area in plan.writable:
+        await _directories(rclone, area)
+        await rclone.call("vfs/forget", fs=area.remote)
+    await read_tops(rclone, plan)
     await refresh_shared(rclone, plan)
 
 
@@ -43,21 +92,53 @@ async def refresh_shared(rclone: Rclone, plan: MountPlan) -> None:
         if area.read_only:
             others = await _directories(rclone, area) - {plan.username}
             if others:
-                named: dict[str, Any] = {
-                    f"dir{number}": name for number, name in enumerate(sorted(others))
-                }
-                await rclone.call("vfs/forget", fs=area.remote, **named)
+                await rclone.call("vfs/forget", fs=area.remote, **_named(sorted(others)))
             await rclone.call("vfs/refresh", fs=area.remote)
 
 
-async def refresh_own(rclone: Rclone, plan: MountPlan) -> None:
-    """Have the top of each writable area known, so that files can be made there while the store
-    is away. Raises StorageError."""
+async def read_tops(rclone: Rclone, plan: MountPlan) -> None:
+    """Have the top of each writable area known. Raises StorageError."""
     for area in plan.writable:
         await rclone.call("vfs/refresh", fs=area.remote)
 
 
-async def _directories(rclone: Rclone, area: Area) -> set[str]:
+async def read_used(rclone: Rclone, plan: MountPlan) -> None:
+    """Have the directories known where people worked before the mounts were made, all in one call.
+
+    Raises StorageError.
+    """
+    for area in plan.writable:
+        used = await asyncio.to_thread(cache.used_directories, plan, area, DIRECTORIES_MOST)
+        if used:
+            await rclone.call("vfs/refresh", fs=area.remote, **_named(sorted(used)))
+
+
+async def refresh_own(rclone: Rclone, plan: MountPlan) -> None:
+    """Have others' changes in the writable areas show, and the directories known where people
+    work. Raises StorageError, whereupon one directory at most has become unknown."""
+    for area in plan.writable:
+        used = await asyncio.to_thread(cache.used_directories, plan, area, DIRECTORIES_MOST)
+        for directory in sorted({"", *used}):  # those above first
+            there = await _directories(rclone, area, directory)
+            idle = sorted({str(Path(directory, name)) for name in there} - used)
+            if idle:
+                await rclone.call("vfs/forget", fs=area.remote, **_named(idle))
+            where: dict[str, Any] = {"dir": directory} if directory else {}
+            await rclone.call("vfs/refresh", fs=area.remote, **where)
+
+
+def _named(directories: list[str]) -> dict[str, Any]:
+    """As parameters of rclone's calls."""
+    return {f"dir{number}": name for number, name in enumerate(directories)}
+
+
+async def _directories(rclone: Rclone, area: Area, directory: str = "") -> set[str]:
+    """Names of the directories in one; none when it is not in the store (yet)."""
     only = {"dirsOnly": True, "noModTime": True, "noMimeType": True}
-    answer = await rclone.call("operations/list", fs=area.remote, remote="", opt=only)
+    try:
+        answer = await rclone.call("operations/list", fs=area.remote, remote=directory, opt=only)
+    except StorageError as error:
+        if "directory not found" in error.message:
+            return set()
+        raise
     return {entry["Name"] for entry in answer["list"]}

@@ -81,6 +81,8 @@ def judge(state: State, figures: Figures, reason: str = "") -> tuple[Level, str]
     """The level, and what to say: what happened, to what, what to do."""
     if state is State.WAIT_KEYS:
         return Level.ERROR, f"Your storage is not connected: log in again. ({reason})"
+    if state is State.WAIT_LEASE:
+        return Level.ERROR, reason
     if state in (State.WAIT_S3, State.CRASHED):
         return Level.WARNING, "Your storage is being connected again. Nothing is lost; wait."
     if state is State.UNMOUNTED and not figures.pending.files:

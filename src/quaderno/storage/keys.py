@@ -7,6 +7,8 @@ never sees an identity token. An outage of the hub is not noticed as long as the
 import asyncio
 import hmac
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -22,47 +24,73 @@ from quaderno.storage import mounts
 from quaderno.storage.sts import Keys
 
 LOG = logging.getLogger("quaderno.agent")
-# SDKs ask again 5 minutes before the end, and must then get keys that live longer.
+# SDKs ask again 5 minutes before the end, and must then get keys that live longer. Keys that do not
+# live long, because an identity token does not, are asked for with each request to the store: they
+# are renewed in the middle of their life.
 RENEW_AHEAD = timedelta(minutes=15)
-RENEW_AHEAD_LEAST = timedelta(minutes=6)
+TRY_AGAIN = timedelta(seconds=10)  # after a renewal that failed
+PATIENCE = 1.0  # seconds that a renewal may take while the last keys are still valid
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Keys, and when to ask for others."""
+
+    keys: Keys
+    renew_at: datetime
 
 
 class HubKeys:
     """Each person's keys; one request at a time for each person."""
 
-    def __init__(self, config: Config, client: httpx.AsyncClient) -> None:
-        self._config, self._client = config, client
-        self._kept: dict[str, tuple[Keys, datetime]] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+    def __init__(
+        self,
+        config: Config,
+        client: httpx.AsyncClient,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._config, self._client, self._now = config, client, now
+        self._kept: dict[str, Kept] = {}
+        self._renewals: dict[str, asyncio.Task[Keys]] = {}
 
     async def get(self, username: str) -> Keys:
         """Valid keys of `username`.
 
         Raises StorageRefusedError when the hub has no session of theirs that can get keys,
-        StorageError when hub or store do not answer and the last keys have expired.
+        StorageError when hub or store do not answer and the last keys have expired. As long as
+        they are valid, nobody waits for a hub that is silent.
         """
-        async with self._locks.setdefault(username, asyncio.Lock()):
-            keys, renew_at = self._kept.get(username, (None, datetime.min.replace(tzinfo=UTC)))
-            if keys is not None and datetime.now(UTC) < renew_at:
-                return keys
-            try:
-                return await self._renew(username)
-            except StorageError as error:
-                if keys is None or keys.expiration <= datetime.now(UTC):
-                    raise
-                LOG.warning("%s keeps keys until %s: %s", username, keys.expiration, error)
-                return keys
+        kept = self._kept.get(username)
+        if kept is None or kept.keys.expiration <= self._now():
+            return await asyncio.shield(self._renewal(username))
+        if self._now() >= kept.renew_at and username not in self._renewals:
+            await asyncio.wait({self._renewal(username)}, timeout=PATIENCE)
+        return self._kept.get(username, kept).keys
 
     def forget(self, username: str) -> None:
         """Drop the keys of `username`."""
         self._kept.pop(username, None)
-        self._locks.pop(username, None)
+
+    def _renewal(self, username: str) -> asyncio.Task[Keys]:
+        """The one that is under way, or a new one."""
+        if username not in self._renewals:
+            task = asyncio.create_task(self._renew(username))
+            self._renewals[username] = task
+            task.add_done_callback(lambda _: self._renewals.pop(username))
+        return self._renewals[username]
 
     async def _renew(self, username: str) -> Keys:
-        keys = Keys.from_container_credentials(await self._ask(username))
-        now = datetime.now(UTC)
-        ahead = max(RENEW_AHEAD_LEAST, min(RENEW_AHEAD, (keys.expiration - now) / 2))
-        self._kept[username] = keys, keys.expiration - ahead
+        try:
+            keys = Keys.from_container_credentials(await self._ask(username))
+        except StorageError as error:
+            kept = self._kept.get(username)
+            if kept is None or kept.keys.expiration <= self._now():
+                raise
+            LOG.warning("%s keeps keys until %s: %s", username, kept.keys.expiration, error)
+            self._kept[username] = Kept(kept.keys, self._now() + TRY_AGAIN)
+            return kept.keys
+        ahead = min(RENEW_AHEAD, (keys.expiration - self._now()) / 2)
+        self._kept[username] = Kept(keys, keys.expiration - ahead)
         return keys
 
     async def _ask(self, username: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from quaderno.storage import (
     strays,
 )
 from quaderno.storage.keys import HubKeys
+from quaderno.storage.lease_keeper import LeaseKeeper
 from quaderno.storage.mounts import Area, MountPlan
 from quaderno.storage.objects import Objects
 from quaderno.storage.rclone import Rclone
@@ -48,8 +49,8 @@ async def adopt(plan: MountPlan, tell: Callable[[str], Awaitable[None]]) -> Rclo
     return rclone
 
 
-async def prepare_store(config: Config, keys: HubKeys, plan: MountPlan) -> Keys:
-    """Keys, the bucket and the scratch area. Raises WaitingError."""
+async def prepare_store(config: Config, keys: HubKeys, plan: MountPlan, lease: LeaseKeeper) -> Keys:
+    """Keys, the bucket and the scratch area, and the lease. Raises WaitingError."""
     username = plan.username
     try:
         found = await keys.get(username)
@@ -58,6 +59,9 @@ async def prepare_store(config: Config, keys: HubKeys, plan: MountPlan) -> Keys:
     try:
         for ensure in (buckets.ensure_personal_bucket, buckets.ensure_scratch_area):
             await asyncio.to_thread(ensure, config, username, found)
+        await lease.take()
+    except WaitingError:
+        raise
     except StorageRefusedError as error:
         keys.forget(username)  # the next try is with new ones
         raise WaitingError(State.WAIT_S3, error) from error
@@ -66,7 +70,9 @@ async def prepare_store(config: Config, keys: HubKeys, plan: MountPlan) -> Keys:
     return found
 
 
-async def start(config: Config, keys: HubKeys, plan: MountPlan, *, at_once: bool) -> Rclone:
+async def start(
+    config: Config, keys: HubKeys, plan: MountPlan, lease: LeaseKeeper, *, at_once: bool
+) -> Rclone:
     """An rclone whose cache is mended and whose bucket is there; nothing is mounted yet.
 
     With `at_once` both are begun side by side, which saves who waits a tenth of a second; without,
@@ -74,11 +80,14 @@ async def start(config: Config, keys: HubKeys, plan: MountPlan, *, at_once: bool
     """
     damages = await asyncio.to_thread(_prepare_node, config, plan)
     if damages or not at_once:
-        found = await prepare_store(config, keys, plan)
-        await asyncio.to_thread(_repair, config, plan, damages, found)
+        found = await prepare_store(config, keys, plan, lease)
+        await asyncio.to_thread(_repair, config, plan, damages, found, lease.disputed)
+        lease.settle()
         return await Rclone.start(config, plan)
     rclone, outcome = await asyncio.gather(
-        Rclone.start(config, plan), prepare_store(config, keys, plan), return_exceptions=True
+        Rclone.start(config, plan),
+        prepare_store(config, keys, plan, lease),
+        return_exceptions=True,
     )
     if isinstance(outcome, BaseException):
         if isinstance(rclone, Rclone):
@@ -86,6 +95,7 @@ async def start(config: Config, keys: HubKeys, plan: MountPlan, *, at_once: bool
         raise outcome
     if isinstance(rclone, BaseException):
         raise rclone
+    lease.settle()
     return rclone
 
 
@@ -96,9 +106,11 @@ def _prepare_node(config: Config, plan: MountPlan) -> list[Damage]:
     return repair.survey(plan)
 
 
-def _repair(config: Config, plan: MountPlan, damages: list[Damage], keys: Keys) -> None:
+def _repair(
+    config: Config, plan: MountPlan, damages: list[Damage], keys: Keys, disputed: float | None
+) -> None:
     try:
-        repair.repair(plan, damages, Objects(config, keys))
+        repair.repair(plan, damages, Objects(config, keys), disputed)
     except StorageError as error:
         raise WaitingError(State.WAIT_S3, error) from error
 
@@ -112,7 +124,7 @@ async def mount(config: Config, plan: MountPlan, rclone: Rclone) -> None:
     if not await is_mounted(plan, rclone):
         raise StorageError("The mounts did not appear, or have no disk cache")
     with contextlib.suppress(StorageError):  # it is read when somebody looks, then
-        await freshness.refresh_own(rclone, plan)
+        await freshness.read_tops(rclone, plan)
     plan.notice.unlink(missing_ok=True)
 
 

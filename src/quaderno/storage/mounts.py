@@ -118,6 +118,11 @@ class MountPlan:
         return self.state / "token"
 
     @property
+    def lease(self) -> Path:
+        """What this node remembers of its lease, as long as it has one."""
+        return self.state / "lease.json"
+
+    @property
     def rclone_config(self) -> Path:
         """rclone's configuration; holds no secret."""
         return self.state / "rclone.conf"
@@ -231,8 +236,7 @@ def _vfs_options(config: Config, area: Area) -> Mapping[str, Any]:
         "CacheMaxSize": f"{int(config.agent.cache_size * area.cache_share)}B",
         "CacheMaxAge": "24h",
         "WriteBack": f"{config.agent.write_back}s",
-        # Read-only areas hold a mount point; `freshness.py` says why they must not expire.
-        "DirCacheTime": "87600h" if area.read_only else "5m",
+        "DirCacheTime": "87600h",  # for ever: `freshness.py` has directories read anew
         "PollInterval": "0s",
         "ReadOnly": area.read_only,
         "Links": True,

@@ -1,8 +1,12 @@
 """One person's objects, read and written with their own keys while rclone cannot do it."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.manager import TransferConfig, TransferManager
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 _TRANSFER = TransferConfig(max_request_concurrency=2, max_in_memory_upload_chunks=2)
 # Where rclone keeps a file's modification time, in Unix seconds (its S3 backend's documentation).
 _MTIME = "mtime"
+# 412: the condition does not hold; 409: somebody writes at this moment; 404: it is gone (S3's API,
+# "Conditional writes").
+_ANOTHER_BY_NOW = (404, 409, 412)
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,17 @@ class Object:
     etag: str
 
 
+@dataclass(frozen=True)
+class Content:
+    """The beginning of an object, its tag, when it was written (Unix seconds), and how long ago
+    that was (seconds), both by the store's clock."""
+
+    body: bytes
+    etag: str
+    modified: float
+    age: float
+
+
 class Objects:
     """Every method blocks and raises StorageRefusedError or StorageError."""
 
@@ -37,45 +55,103 @@ class Objects:
 
     def head(self, bucket: str, key: str) -> Object | None:
         """None when there is no such object."""
-        try:
-            answer = self._s3.head_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
-                return None
-            raise as_storage_error(error, f"show {bucket}/{key}", self._endpoint) from error
-        except BotoCoreError as error:
-            raise as_storage_error(error, f"show {bucket}/{key}", self._endpoint) from error
+        with self._asking(f"show {bucket}/{key}"):
+            try:
+                answer = self._s3.head_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
         modified = answer["LastModified"].timestamp()
         return Object(answer["ContentLength"], modified, answer["ETag"])
 
     def read(self, bucket: str, key: str, start: int, end: int, etag: str) -> bytes:
         """The bytes from `start` to before `end`, of the content that `etag` names."""
-        try:
+        with self._asking(f"read {bucket}/{key}"):
             answer = self._s3.get_object(
                 Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=etag
             )
             return answer["Body"].read()
-        except (ClientError, BotoCoreError) as error:
-            raise as_storage_error(error, f"read {bucket}/{key}", self._endpoint) from error
+
+    def get(self, bucket: str, key: str, most: int) -> Content | None:
+        """The first `most` bytes; None when there is no such object."""
+        with self._asking(f"read {bucket}/{key}"):
+            try:
+                answer = self._s3.get_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
+            with answer["Body"] as body:
+                content = body.read(most)
+        modified = answer["LastModified"].timestamp()
+        return Content(content, answer["ETag"], modified, _answered_at(answer) - modified)
 
     def put(self, bucket: str, key: str, source: Path) -> None:
         """Upload a file, in parts when it is large, with its modification time."""
         metadata = {_MTIME: f"{source.stat().st_mtime:.9f}"}
-        try:
-            with TransferManager(self._s3, _TRANSFER) as manager:
-                future = manager.upload(str(source), bucket, key, {"Metadata": metadata})
-                future.result()
-        except (ClientError, BotoCoreError) as error:
-            raise as_storage_error(error, f"take {bucket}/{key}", self._endpoint) from error
+        with self._asking(f"take {bucket}/{key}"), TransferManager(self._s3, _TRANSFER) as manager:
+            future = manager.upload(str(source), bucket, key, {"Metadata": metadata})
+            future.result()
+
+    def put_if(self, bucket: str, key: str, body: bytes, etag: str | None) -> str | None:
+        """Write the object if it is the one that `etag` names, or, without, if there is none.
+
+        Its new tag; None when it is another by now. A store may ignore the condition.
+        """
+        condition: Any = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        with self._asking(f"take {bucket}/{key}"):
+            try:
+                answer = self._s3.put_object(Bucket=bucket, Key=key, Body=body, **condition)
+            except ClientError as error:
+                if _status(error) in _ANOTHER_BY_NOW:
+                    return None
+                raise
+        return answer["ETag"]
+
+    def delete_if(self, bucket: str, key: str, etag: str) -> None:
+        """Delete it if it is the one that `etag` names; a store may ignore the condition."""
+        with self._asking(f"delete {bucket}/{key}"):
+            try:
+                self._s3.delete_object(Bucket=bucket, Key=key, IfMatch=etag)
+            except ClientError as error:
+                if _status(error) not in _ANOTHER_BY_NOW:
+                    raise
+
+    def copy(self, bucket: str, key: str, to: tuple[str, str]) -> None:
+        """Copy an object inside the store, in parts when it is large, to a bucket and key."""
+        source: Any = {"Bucket": bucket, "Key": key}
+        with (
+            self._asking(f"copy {bucket}/{key}"),
+            TransferManager(self._s3, _TRANSFER) as manager,
+        ):
+            manager.copy(source, *to).result()
 
     def count(self, bucket: str, prefix: str) -> int:
         """How many objects there are below `prefix`, directory markers not counted."""
         pages = self._s3.get_paginator("list_objects_v2")
-        try:
+        with self._asking(f"list {bucket}/{prefix}"):
             return sum(
                 not entry["Key"].endswith("/")
                 for page in pages.paginate(Bucket=bucket, Prefix=prefix)
                 for entry in page.get("Contents", ())
             )
+
+    @contextmanager
+    def _asking(self, action: str) -> Iterator[None]:
+        """Turns what went wrong into a StorageError that says what was asked for."""
+        try:
+            yield
         except (ClientError, BotoCoreError) as error:
-            raise as_storage_error(error, f"list {bucket}/{prefix}", self._endpoint) from error
+            raise as_storage_error(error, action, self._endpoint) from error
+
+
+def _status(error: ClientError) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+
+
+def _answered_at(answer: Any) -> float:
+    """When the store gave this answer (Unix seconds), by its own clock (RFC 9110, 6.6.1); by ours
+    where it has none."""
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return parsedate_to_datetime(date).timestamp() if date else time.time()

@@ -3,6 +3,9 @@
 At its start rclone deletes the data of each file whose description is missing or cut off, uploads
 holes as zeros while the store does not answer, and fetches the old object over what was written
 since the description was. So every changed file is made complete here, and described as such.
+
+It would also upload a changed file over an object that somebody else has replaced meanwhile. Then
+the newer of both has the name, and the other one is rescued.
 """
 
 import logging
@@ -21,14 +24,17 @@ _SAME_TIME = 1.0  # seconds; objects' times have no fractions
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that needs mending; `description` is None when it cannot be read."""
+    """A file that may need mending; `description` is None when it cannot be read."""
 
     file: CachedFile
     description: Description | None
 
 
 def survey(plan: MountPlan) -> list[Damage]:
-    """Files that rclone could not be trusted with. Blocking; no rclone may use the cache."""
+    """Files that rclone cannot be trusted with: those that are changed, or may be.
+
+    Blocking; no rclone may use the cache.
+    """
     found = []
     for file in cache.files(plan):
         description = file.describe()
@@ -41,23 +47,55 @@ def survey(plan: MountPlan) -> list[Damage]:
                 found.append(Damage(file, None))
             else:
                 file.remove()
-        elif description.dirty and not _is_whole(file, description):
+        elif description.dirty:
             found.append(Damage(file, description))
     return found
 
 
-def repair(plan: MountPlan, damages: list[Damage], objects: Objects) -> None:
+def repair(
+    plan: MountPlan, damages: list[Damage], objects: Objects, disputed: float | None
+) -> None:
     """Make each file complete and described as changed, or known to be no change at all.
 
-    Blocking. Raises StorageError when the store does not answer: nothing may be mounted then. A
-    file that was mended before it failed stays mended.
+    Since `disputed` (Unix seconds) another node may have written objects. Blocking. Raises
+    StorageError when the store does not answer: nothing may be mounted then. A file that was
+    mended before it failed stays mended.
     """
     for damage in damages:
-        object_ = objects.head(damage.file.area.bucket, damage.file.key)
-        if damage.description is not None:
+        file, description = damage.file, damage.description
+        object_ = objects.head(file.area.bucket, file.key)
+        if description is None:
+            _recognise(plan, damage, object_, objects, disputed)
+        elif object_ is not None and is_another(file, description, object_, objects, disputed):
+            _keep_both(plan, damage, object_, objects)
+        elif not _is_whole(file, description):
             _complete(plan, damage, object_, objects)
-        else:
-            _recognise(plan, damage, object_, objects)
+
+
+def is_another(
+    file: CachedFile,
+    description: Description | None,
+    object_: Object,
+    objects: Objects,
+    disputed: float | None = None,
+) -> bool:
+    """Whether somebody else has written the object since `file` was made from it, and something
+    else than what `file` is now. Blocking. Raises StorageError and OSError."""
+    origin = _origin(description, object_)
+    doubtful = origin is None and disputed is not None and object_.modified >= disputed
+    return (origin is False or doubtful) and not _is_copy(file, object_, objects)
+
+
+def _keep_both(plan: MountPlan, damage: Damage, object_: Object, objects: Objects) -> None:
+    file, description = damage.file, damage.description
+    whole = description is not None and _is_whole(file, description)
+    if whole and file.data.stat().st_mtime > object_.modified:
+        LOG.warning("%s was changed elsewhere, too, but earlier: that is rescued", file.path)
+        rescued.keep_object(plan, file, objects)
+    else:
+        LOG.warning("%s is newer in the store; the one of the cache is rescued", file.path)
+        rescued.move(plan, file.data, file.path)
+        file.remove()
 
 
 def _is_whole(file: CachedFile, description: Description) -> bool:
@@ -65,14 +103,21 @@ def _is_whole(file: CachedFile, description: Description) -> bool:
     return not any(cache.subtract((0, file.data.stat().st_size), list(description.parts)))
 
 
-def _recognise(plan: MountPlan, damage: Damage, object_: Object | None, objects: Objects) -> None:
+def _recognise(
+    plan: MountPlan,
+    damage: Damage,
+    object_: Object | None,
+    objects: Objects,
+    disputed: float | None,
+) -> None:
     """A file without description: a change, or a copy of some object?"""
     file = damage.file
     if object_ is not None:
         if _is_copy(file, object_, objects):
             file.remove()  # it is fetched again when somebody reads it
             return
-        if object_.modified > file.data.stat().st_mtime + _SAME_TIME:
+        newer = object_.modified > file.data.stat().st_mtime + _SAME_TIME
+        if newer or (disputed is not None and object_.modified >= disputed):
             LOG.warning("%s is newer in the store; the one of the cache is rescued", file.path)
             rescued.move(plan, file.data, file.path)
             file.remove()
@@ -117,7 +162,7 @@ def complete(
     False when that object is not there any more: `data` is as it was. Blocking. Raises
     StorageError and OSError.
     """
-    same = object_ is not None and _is_origin(description, object_)
+    same = object_ is not None and _origin(description, object_) is not False
     # Without the object nothing is known of what is not here.
     size = object_.size if object_ is not None and same else data.stat().st_size
     lacking = merge.patches(data, description, size)
@@ -135,16 +180,18 @@ def complete(
     return True
 
 
-def _is_origin(description: Description | None, object_: Object) -> bool:
-    """Whether the object can be what was changed: rclone's fingerprint of it is its size and,
-    unless it was uploaded in parts, its MD5 sum, which is then its tag."""
+def _origin(description: Description | None, object_: Object) -> bool | None:
+    """Whether the object is what was changed; None when that cannot be told. rclone's fingerprint
+    of it is its size and, unless it was uploaded in parts, its MD5 sum, which is then its tag."""
     fingerprint = str(description.fields.get("Fingerprint") or "") if description else ""
     if not fingerprint:
-        return True
+        return None
     size, _, digest = fingerprint.partition(",")
     tag = object_.etag.strip('"')
+    if size != str(object_.size):
+        return False
     known = all(len(text) == _MD5_LENGTH for text in (digest, tag))
-    return size == str(object_.size) and (digest == tag or not known)
+    return digest == tag if known else None
 
 
 def _read(objects: Objects, file: CachedFile, object_: Object, start: int, end: int) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from quaderno import names
 from quaderno.storage import cache
+from quaderno.storage.cache import CachedFile
 from quaderno.storage.mounts import MountPlan
 from quaderno.storage.objects import Objects
 
@@ -28,6 +29,16 @@ def move(plan: MountPlan, data: Path, path: str) -> None:
     target = _new_place(plan, path)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     data.rename(target)
+
+
+def keep_object(plan: MountPlan, file: CachedFile, objects: Objects) -> None:
+    """Copy the object of `file` to where its owner finds it, inside the store. Blocking.
+
+    Raises StorageError.
+    """
+    name = _new_place(plan, file.path).relative_to(plan.rescued)
+    target = (names.bucket(plan.username), f"{PREFIX}/{name}")
+    objects.copy(file.area.bucket, file.key, target)
 
 
 def waiting(plan: MountPlan) -> list[Path]:

@@ -14,6 +14,7 @@ class State(StrEnum):
     PREPARE = "PREPARE"
     WAIT_KEYS = "WAIT_KEYS"
     WAIT_S3 = "WAIT_S3"
+    WAIT_LEASE = "WAIT_LEASE"
     MOUNTING = "MOUNTING"
     READY = "READY"
     CRASHED = "CRASHED"
@@ -23,7 +24,12 @@ class State(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether waiting longer may be in vain."""
-        return self in (State.READY, State.WAIT_KEYS, State.WAIT_S3, State.UNMOUNTED)
+        return self.is_waiting or self in (State.READY, State.UNMOUNTED)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something is missing without which nothing can be mounted."""
+        return self in (State.WAIT_KEYS, State.WAIT_S3, State.WAIT_LEASE)
 
 
 class WaitingError(StorageError):

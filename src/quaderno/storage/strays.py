@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quaderno.storage import cache, repair, rescued
@@ -103,7 +103,11 @@ class Strays:
         file, plan = stray.file, self._plan
         object_ = objects.head(file.area.bucket, file.key)
         whole = repair.complete(plan, file, stray.copy, stray.description, object_, objects)
-        if whole and _is_current(stray, in_store=object_ is not None):
+        copy = replace(file, data=stray.copy)
+        replaced = object_ is not None and repair.is_another(
+            copy, stray.description, object_, objects
+        )
+        if whole and not replaced and _is_current(stray, in_store=object_ is not None):
             objects.put(file.area.bucket, file.key, stray.copy)
             stray.copy.unlink()
         else:

@@ -15,6 +15,7 @@ from quaderno.storage.rclone import Rclone
 
 ASK_WITHIN = 5.0  # seconds
 RETRY_FAILED = 2.0  # seconds; a store that is away is not asked more often for one file
+HELD = 1e6  # seconds until an upload starts that is held back
 _AT_ONCE = -1e9  # rclone's word for "as soon as possible", in seconds
 _FAILED = re.compile(r"failed to upload try #(\d+)")
 _REFUSED = re.compile(r"StatusCode: 4\d\d|AccessDenied|Forbidden|QuotaExceeded|InvalidAccessKey")
@@ -31,6 +32,11 @@ class Upload:
     failed: int
     running: bool
     due: float  # seconds from now
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits until it is told to start."""
+        return self.due > HELD / 2
 
 
 async def queue(rclone: Rclone, plan: MountPlan, within: float = 60) -> list[Upload]:
@@ -64,6 +70,21 @@ async def try_again(rclone: Rclone, waiting: list[Upload]) -> None:
     for upload in waiting:
         if not upload.running:
             await try_at(rclone, upload, _AT_ONCE)
+
+
+async def hold(rclone: Rclone, plan: MountPlan) -> None:
+    """Have no upload start until it is told to. Raises StorageError.
+
+    Again and again, more often than a closed file waits for its upload.
+    """
+    for upload in await queue(rclone, plan, within=ASK_WITHIN):
+        if not (upload.running or upload.held):
+            await try_at(rclone, upload, HELD)
+
+
+async def release(rclone: Rclone, waiting: list[Upload]) -> None:
+    """Have uploads start now that were held."""
+    await try_again(rclone, [upload for upload in waiting if upload.held])
 
 
 async def try_at(rclone: Rclone, upload: Upload, seconds: float) -> None:

@@ -3,7 +3,8 @@
     PREPARE -> MOUNTING -> READY -> DRAINING -> UNMOUNTED
        |  ^                  |
        v  |                  v
-    WAIT_KEYS, WAIT_S3    CRASHED -> PREPARE
+    WAIT_KEYS, WAIT_S3,   CRASHED -> PREPARE
+    WAIT_LEASE
 
 A task owns the machine; requests only change what is wanted and wake it. It never unmounts while
 a file is not in the object store yet: it says how many there are, and keeps uploading.
@@ -19,16 +20,16 @@ from typing import Any
 
 from quaderno.config import Config
 from quaderno.errors import StorageError
-from quaderno.storage import directories, freshness, health, mount_table, mounting, uploads
+from quaderno.storage import directories, health, mount_table, mounting, uploads
+from quaderno.storage.freshness import Refresher
 from quaderno.storage.keys import HubKeys
+from quaderno.storage.lease_keeper import LeaseKeeper
 from quaderno.storage.mounts import MountPlan
 from quaderno.storage.rclone import Rclone
 from quaderno.storage.states import REFUSED_MOST, RETRY_LEAST, RETRY_MOST, State, WaitingError
 from quaderno.storage.watch import LOOK_EVERY, Watch
 
 LOG = logging.getLogger("quaderno.agent")
-REFRESH_SHARED = 15.0  # seconds until others' changes in scratch show
-REFRESH_OWN = 120.0  # seconds; less than rclone keeps a listing (`mounts.py`)
 DRAIN_POLL = 0.3  # seconds
 DRAIN_CONFIRM = 1.5  # seconds between the two looks that must both find nothing to upload
 STALLED_AFTER = 30.0  # seconds of waiting for the keys or the store without any change
@@ -42,9 +43,10 @@ class UserMounts:
         self.servers = directories.load_servers(plan)
         self._config, self._keys = config, keys
         self._watch = Watch(config, keys, plan)
+        self._lease = LeaseKeeper(config, keys, plan)
+        self._refresher = Refresher(plan, config.agent.refresh)
         self._suspended = False
         self._waits_since: float | None = None
-        self._refresh_at = self._refresh_own_at = 0.0
         self._rclone: Rclone | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -67,7 +69,7 @@ class UserMounts:
         """`server` uses the mounts from now on; what is waited for is tried now. Raises OSError."""
         self._suspended = False
         self._register(self.servers | {server})
-        if self.state in (State.WAIT_KEYS, State.WAIT_S3):
+        if self.state.is_waiting:
             self.state = State.PREPARE  # whoever waits gets the answer to come, not the last
         self.run()
 
@@ -91,16 +93,25 @@ class UserMounts:
             self._task = asyncio.create_task(self._run(), name=f"mounts of {self.plan.username}")
             self._task.add_done_callback(_report)
 
+    def take_over(self) -> None:
+        """Have the storage here although another node has not sent everything.
+
+        Raises StorageRefusedError unless that node has not been heard of for long.
+        """
+        self._lease.choose()
+        self.state = State.PREPARE
+        self.run()
+
     async def refresh(self) -> None:
         """Have changes that were made elsewhere show at once. Raises StorageError."""
         if self._rclone and self.state is State.READY:
-            await freshness.refresh_all(self._rclone, self.plan)
+            await self._refresher.all_now(self._rclone)
 
     async def look(self) -> None:
         """Bring the figures up to date."""
         if self._rclone is not None and self.state in (State.READY, State.DRAINING):
             with contextlib.suppress(StorageError, OSError):  # as they were last time, then
-                await self._watch.look(self._rclone)
+                await self._watch.look(self._rclone, may_send=self._lease.confirmed)
 
     def mounts_changed(self, present: set[Path]) -> None:
         """Told after each change of the mount table: somebody may have unmounted an area."""
@@ -109,6 +120,7 @@ class UserMounts:
 
     def detach(self) -> None:
         """Stop looking after the mounts and leave them as they are."""
+        self._lease.detach()
         if self._task is not None:
             self._task.cancel()
 
@@ -140,6 +152,7 @@ class UserMounts:
             "message": message,
             "cloud_storage": str(self.plan.root),
             "local": str(self.plan.local),
+            "lease": self._lease.describe() if self.state is State.WAIT_LEASE else None,
         } | self._watch.figures.describe()
 
     # --- the machine
@@ -178,6 +191,9 @@ class UserMounts:
         return True
 
     async def _fail(self, state: State, error: Exception) -> None:
+        if state is State.WAIT_LEASE and self._rclone is not None:
+            await self._rclone.kill()  # it sends nothing more
+            self._rclone = None
         before, self.pending = self.pending, await self._unsent()
         self._note(self.pending != before, waits=True)
         await self._publish(state, str(error))
@@ -204,18 +220,29 @@ class UserMounts:
         waited = self._waits_since is not None  # it may fail again
         if self._rclone is None:
             self._rclone = await mounting.start(
-                self._config, self._keys, self.plan, at_once=not waited
+                self._config, self._keys, self.plan, self._lease, at_once=not waited
             )
         else:
-            await mounting.prepare_store(self._config, self._keys, self.plan)
+            await mounting.prepare_store(self._config, self._keys, self.plan, self._lease)
+            if self._lease.disputed is not None:  # what it would upload is to be compared first
+                await self._rclone.kill()
+                return await self._bring_up()
         await self._publish(State.MOUNTING)
         await mounting.mount(self._config, self.plan, self._rclone)
-        self._refresh_at = time.monotonic() + REFRESH_SHARED
-        self._refresh_own_at = time.monotonic() + REFRESH_OWN
+        self._refresher.start()
         return self._rclone
 
     async def _serve(self, rclone: Rclone) -> bool:
         """READY until the mounts are not wanted and empty of unsent files; False after a crash."""
+        name = f"mounts of {self.plan.username} and their lease"
+        guard = asyncio.create_task(self._lease.guard(rclone), name=name)
+        guard.add_done_callback(_report)
+        try:
+            return await self._serve_guarded(rclone)
+        finally:
+            guard.cancel()
+
+    async def _serve_guarded(self, rclone: Rclone) -> bool:
         while not rclone.exited.is_set():
             if not self._is_in({mount.path for mount in mount_table.below(self.plan.root)}):
                 return await self._reconnect("a mount is gone")
@@ -225,18 +252,15 @@ class UserMounts:
             elif await self._drain(rclone):
                 return True
         self._rclone = None
-        return await self._reconnect("rclone ended")
+        return await self._reconnect("the lease is lost" if self._lease.lost else "rclone ended")
 
     async def _look_after(self, rclone: Rclone) -> None:
         """Until the next look is due, or somebody asks for something."""
         with contextlib.suppress(StorageError):  # what was seen last stays, then
-            await self._watch.look(rclone)
-            if time.monotonic() >= self._refresh_at:
-                self._refresh_at = time.monotonic() + REFRESH_SHARED
-                await freshness.refresh_shared(rclone, self.plan)
-                if time.monotonic() >= self._refresh_own_at:
-                    await freshness.refresh_own(rclone, self.plan)
-                    self._refresh_own_at = time.monotonic() + REFRESH_OWN
+            await self._watch.look(rclone, may_send=self._lease.confirmed)
+            self._lease.tell(self._watch.changed)
+            if self._lease.confirmed:
+                await self._refresher.what_is_due(rclone)
         await self._pause(LOOK_EVERY)
 
     async def _reconnect(self, why: str) -> bool:
@@ -250,12 +274,15 @@ class UserMounts:
     async def _drain(self, rclone: Rclone) -> bool:
         """Upload what is left; False when it is wanted again, or something went wrong."""
         clean = False
-        while not self.wanted and not rclone.exited.is_set():
+        while not (self.wanted or rclone.exited.is_set()):
             try:
-                await self._watch.look(rclone)
-                await uploads.hurry(rclone, self._watch.waiting)
+                await self._watch.look(rclone, may_send=self._lease.confirmed)
+                if self._lease.confirmed:
+                    await uploads.hurry(rclone, self._watch.waiting)
                 left = await uploads.in_progress(rclone, self.plan)
-                pending = max(left, (await self._watch.unsent()).files)
+                unsent = await self._watch.unsent()
+                self._lease.tell(unsent)
+                pending = max(left, unsent.files)
             except StorageError as error:
                 LOG.warning("%s: %s", self.plan.username, error)
                 await self._pause(DRAIN_POLL)
@@ -276,6 +303,7 @@ class UserMounts:
             await self._rclone.quit()
             self._rclone = None
         directories.prepare_mountpoints(self.plan)
+        await self._lease.give_back()
         self._keys.forget(self.plan.username)
         self._task, self.pending = None, await self._unsent()
         if self.wanted:
@@ -288,6 +316,7 @@ class UserMounts:
     async def _unsent(self) -> int:
         """How many files are not in the store, while no rclone is there to ask."""
         unsent = await self._watch.unsent()
+        self._lease.tell(unsent)
         self._watch.without_rclone(unsent)
         return unsent.files
 

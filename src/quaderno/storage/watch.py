@@ -55,17 +55,28 @@ class Watch:
         self._failed: set[Path] = set()
         self._rescued = 0
         self._files: list[CachedFile] = []
+        self._unsent = Unsent(0, 0, None)
 
-    async def look(self, rclone: Rclone) -> None:
-        """One look at a time, and what follows from it. Raises StorageError and OSError."""
+    @property
+    def changed(self) -> Unsent:
+        """What was not in the store at the last look, what is open for writing included."""
+        return self._unsent
+
+    async def look(self, rclone: Rclone, *, may_send: bool) -> None:
+        """One look at a time, and what follows from it, which sends nothing unless `may_send`.
+
+        Raises StorageError and OSError.
+        """
         async with self._looking:
-            await self._look(rclone)
+            await self._look(rclone, may_send=may_send)
 
-    async def _look(self, rclone: Rclone) -> None:
+    async def _look(self, rclone: Rclone, *, may_send: bool) -> None:
         self.waiting = await uploads.queue(rclone, self._plan, within=uploads.ASK_WITHIN)
         await asyncio.to_thread(self._look_at_disk)
-        await self._return_strays(rclone)
-        await self._try_again(rclone)
+        if may_send:
+            await self._return_strays(rclone)
+            await uploads.release(rclone, self.waiting)
+            await self._try_again(rclone)
         refused = self._refused()
         reason = await asyncio.to_thread(self._enforce, refused)
         self.figures = Figures(
@@ -76,13 +87,15 @@ class Watch:
             ),
             rescued=self._rescued,
             read_only=reason,
-            failing=bool(self._strays.kept) or any(each.failed for each in self.waiting),
+            failing=bool(self._strays.kept)
+            or any(each.failed or each.held for each in self.waiting),
         )
 
     async def unsent(self) -> Unsent:
         """What of the cache is not in the store, whether or not rclone knows."""
         self._files = await asyncio.to_thread(self._changed.files)
-        return await asyncio.to_thread(Unsent.of, self._files)
+        self._unsent = await asyncio.to_thread(Unsent.of, self._files)
+        return self._unsent
 
     def without_rclone(self, unsent: Unsent) -> None:
         """Figures of mounts that are not there."""
@@ -97,6 +110,7 @@ class Watch:
         if now >= self._scan_at:
             self._files = self._changed.files()
             self._scan_at = now + (time.monotonic() - now) / _SCAN_SHARE
+        self._unsent = Unsent.of(self._files)
         self._strays.look(self._files, {upload.file.data for upload in self.waiting})
 
     async def _return_strays(self, rclone: Rclone) -> None:

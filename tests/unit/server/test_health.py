@@ -58,6 +58,7 @@ REFUSED = [{"path": "cloud_storage/anna/a.csv", "reason": "The store is full."}]
         ({"level": "busy", "state": "MOUNTING"}, "Connecting storage"),
         ({"level": "warning", "state": "WAIT_S3"}, "Storage away"),
         ({"level": "warning", "state": "WAIT_KEYS"}, "Storage away"),
+        ({"level": "error", "state": "WAIT_LEASE"}, "Storage elsewhere"),
         ({"level": "error", "state": "CRASHED"}, "Storage away"),
         ({"level": "error", "state": "UNMOUNTED"}, "No storage"),
         ({"level": "busy", "state": "DRAINING", "pending": pending(5)}, "Saving 5 files"),

@@ -100,7 +100,7 @@ def test_names_keys_and_paths(plan: MountPlan) -> None:
 @pytest.mark.parametrize(
     ("data", "meta", "damaged", "left"),
     [
-        ("work", WHOLE, False, True),
+        ("work", WHOLE, True, True),
         ("work", CLEAN, False, True),
         ("work", None, True, True),
         ("work", "{", True, True),
@@ -126,7 +126,15 @@ def test_described_as_changed_keeps_what_was_known(plan: MountPlan) -> None:
     assert described is not None
     assert (described.dirty, described.size, described.parts) == (True, 11, ((0, 11),))
     assert described.fields["Fingerprint"] == "4,abc"
-    assert repair.survey(plan) == []
+
+
+def test_directories_that_are_used(plan: MountPlan) -> None:
+    for number, name in enumerate(("old/file", "a/b/c/file", "a/other", "top")):
+        os.utime(put(plan, name, "work", CLEAN).meta, (number, number))
+    area = plan.writable[0]
+    assert cache.used_directories(plan, area, 10) == {"old", "a", "a/b", "a/b/c"}
+    assert cache.used_directories(plan, area, 3) == {"a", "a/b", "a/b/c"}
+    assert cache.used_directories(plan, plan.writable[1], 10) == set()
 
 
 def test_a_sparse_file_is_copied_as_it_is(tmp_path: Path) -> None:

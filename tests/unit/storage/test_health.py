@@ -15,6 +15,7 @@ REFUSED = Refused("alice/a", "The object store refuses it (AccessDenied).")
         (State.UNMOUNTED, Figures(), Level.OK, "Everything is in the object store."),
         (State.PREPARE, Figures(), Level.BUSY, "being connected"),
         (State.WAIT_KEYS, Figures(), Level.ERROR, "log in again"),
+        (State.WAIT_LEASE, Figures(), Level.ERROR, "the login has ended"),
         (State.WAIT_S3, Figures(), Level.WARNING, "Nothing is lost"),
         (State.READY, Figures(Pending(1, 5, 0.5)), Level.BUSY, "1 file is being saved"),
         (State.READY, Figures(Pending(2, 5, 0.5)), Level.BUSY, "2 files are being saved"),

@@ -2,6 +2,7 @@
 "use strict";
 
 const storage = document.getElementById("storage");
+const takeOver = storage.querySelector('[data-is="take-over"]'); // only from a node that is silent
 const every = 5000; // milliseconds
 
 function set(name, text) {
@@ -20,8 +21,10 @@ function size(bytes) {
   return `${unit && bytes < 10 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
 }
 
-function show({ level, message, pending, refused, rescued, user }) {
+function show({ level, message, pending, refused, rescued, user, lease }) {
   storage.dataset.level = level;
+  takeOver.hidden = !lease?.stale;
+  set("holder", lease?.node ?? "");
   set("message", message);
   const files = pending.files === 1 ? "1 file" : `${pending.files} files`;
   set("pending", pending.files ? `Not in the object store yet: ${files}, ${size(pending.bytes)}` : "");
@@ -37,25 +40,31 @@ function show({ level, message, pending, refused, rescued, user }) {
   set("rescued", rescued ? `Kept for you in cloud_storage/${user}/.quaderno/rescued: ${rescued}` : "");
 }
 
+async function request(method, path) {
+  try {
+    const answer = await fetch(storage.dataset.url + path, {
+      method,
+      headers: { "X-XSRFToken": storage.dataset.xsrf },
+    });
+    const body = await answer.json();
+    if (answer.ok) {
+      show(body);
+    } else {
+      storage.dataset.level = "warning";
+      set("message", body.message || "How your files are is not known now.");
+    }
+  } catch {
+    storage.dataset.level = "warning";
+    set("message", "The service does not answer. Nothing is lost; look again in a moment.");
+  }
+}
+
 async function ask() {
   if (!document.hidden) {
-    try {
-      const answer = await fetch(storage.dataset.url, {
-        headers: { "X-XSRFToken": storage.dataset.xsrf },
-      });
-      const body = await answer.json();
-      if (answer.ok) {
-        show(body);
-      } else {
-        storage.dataset.level = "warning";
-        set("message", body.message || "How your files are is not known now.");
-      }
-    } catch {
-      storage.dataset.level = "warning";
-      set("message", "The service does not answer. Nothing is lost; look again in a moment.");
-    }
+    await request("GET", "");
   }
   setTimeout(ask, every);
 }
 
+takeOver.querySelector("button").addEventListener("click", () => request("POST", "/take-over"));
 ask();

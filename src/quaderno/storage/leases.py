@@ -1,0 +1,126 @@
+"""Which node may write a person's storage: its lease, and whether one that was found can be had.
+
+Pure.
+One object in the person's bucket names the node that has their storage mounted, and what of it is
+not in the store yet. Its age is reckoned by the store's clock alone (when the object was written
+against the time of the answer), so that no node's clock matters. The times inside are for people.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+KEY = ".quaderno/lease.json"
+RENEWED_EACH = 5  # times in the time that it lasts
+TRUSTED = 1 / 3  # of that time it is without doubt one's own
+LASTS_MOST = 86_400  # seconds; whatever another node wrote, it is stale after a day
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What the object says; `files` of `size` bytes are not in the store yet, and it `lasts` so
+    many seconds: not renewed for as long, it is stale."""
+
+    node: str
+    name: str
+    since: datetime
+    renewed: datetime
+    files: int
+    size: int
+    lasts: int
+
+    def text(self) -> str:
+        """As it is written."""
+        fields = {
+            "node": self.node,
+            "name": self.name,
+            "since": _text(self.since),
+            "renewed": _text(self.renewed),
+            "dirty": {"files": self.files, "bytes": self.size},
+            "lasts": self.lasts,
+        }
+        return json.dumps(fields, indent=1)
+
+    @classmethod
+    def read(cls, text: bytes) -> Self | None:
+        """The reverse; None when it is not a lease."""
+        try:
+            fields = json.loads(text)
+            since, renewed = (_time(fields[name]) for name in ("since", "renewed"))
+            node, name = fields["node"], fields["name"]
+            dirty, lasts = fields["dirty"], fields["lasts"]
+            files, size = dirty["files"], dirty["bytes"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        if not all(isinstance(word, str) and word for word in (node, name)):
+            return None
+        if not all(type(number) is int and number >= 0 for number in (files, size, lasts)):
+            return None
+        return cls(node, name[:63], since, renewed, files, size, min(lasts, LASTS_MOST))
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object where the lease is kept: what it says, None when that is nonsense; the tag of this
+    content; when it was written (Unix seconds) and its age (seconds), both by the store's clock."""
+
+    lease: Lease | None
+    etag: str
+    written: float
+    age: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether the storage is ours now; else which node has it, and whether its lease is `stale`:
+    then the person may take it, whatever that node has not sent."""
+
+    take: bool
+    holder: Lease | None = None
+    stale: bool = False
+
+
+def decide(found: Found | None, node: str, chosen: str = "") -> Decision:
+    """What `node` does about what it found; `chosen` is the tag of a lease that the person wants
+    taken. A lease that was renewed since has another tag, and is no more to be had."""
+    if found is None or found.lease is None or found.lease.node == node:
+        return Decision(take=True)
+    lease = found.lease
+    stale = found.age >= lease.lasts
+    take = stale and (not lease.files or found.etag == chosen)
+    return Decision(take, lease, stale)
+
+
+def explain(decision: Decision) -> str:
+    """For the person who waits: which node has their storage, since when, and what to do."""
+    lease = decision.holder
+    if lease is None:
+        return ""
+    since = lease.since.strftime("%Y-%m-%d %H:%M UTC")
+    says = f"Your storage is in use on {lease.name} since {since}"
+    if lease.files:
+        says += f", and {_count(lease.files)} there to be saved"
+    if not decision.stale:
+        return f"{says}. Stop your server there: your storage appears here when all is saved."
+    last = lease.renewed.strftime("%H:%M UTC")
+    return (
+        f"{says}. That node has not been heard of since {last}: wait until it is back, or connect "
+        "your storage here, on the page My server. What it has not sent comes later then."
+    )
+
+
+def _count(files: int) -> str:
+    return "1 file waits" if files == 1 else f"{files} files wait"
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _time(text: str) -> datetime:
+    """Raises ValueError, also when it has no zone, and TypeError."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(text)
+    return time.astimezone(UTC)
