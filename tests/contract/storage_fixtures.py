@@ -99,22 +99,26 @@ class Issuer:
 
 
 class Hub:
-    """The hub's key endpoint; `failure` makes it answer with that status instead."""
+    """The hub's key endpoint; `failure` makes it answer with that status instead, and `quotas`
+    are people's, in bytes."""
 
     def __init__(self, config: Config, issuer: Issuer) -> None:
         self.config, self.issuer = config, issuer
         self.failure: int | None = None
+        self.quotas: dict[str, int] = {}
         self.asked_at: dict[str, float] = {}  # by username, monotonic seconds
 
     def answer(self, path: str, headers: Any) -> tuple[int, Any]:
         """As `GET /hub/api/quaderno/users/{name}/s3-keys` does."""
-        self.asked_at[path.split("/")[-2]] = time.monotonic()
+        user = path.split("/")[-2]
+        self.asked_at[user] = time.monotonic()
         if headers["Authorization"] != f"token {self.config.agent.hub_token.get_secret_value()}":
             return 403, {"message": "not the agent"}
         if self.failure:
             return self.failure, {"message": "log in again"}
         try:
-            return 200, self.issuer.keys(path.split("/")[-2]).container_credentials()
+            keys = self.issuer.keys(user).container_credentials()
+            return 200, {**keys, "Quota": self.quotas.get(user, 0)}
         except StorageRefusedError as error:
             return 403, {"message": str(error)}
         except StorageError as error:

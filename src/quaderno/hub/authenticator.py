@@ -25,7 +25,7 @@ from quaderno.errors import LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
 from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
-from quaderno.hub.storage import RefreshHandler, StorageHandler
+from quaderno.hub.storage import CleanUpHandler, RefreshHandler, StorageHandler
 
 # Seconds of life a token must have left to be used; with less it is renewed first.
 RENEW_AHEAD = 300
@@ -84,6 +84,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             (r"/api/quaderno/users/([^/]+)/access-token", AccessTokenHandler),
             (r"/api/quaderno/users/([^/]+)/storage", StorageHandler),
             (r"/api/quaderno/users/([^/]+)/storage/refresh", RefreshHandler),
+            (r"/api/quaderno/users/([^/]+)/storage/clean-up", CleanUpHandler),
             (r"/api/quaderno/users/([^/]+)/workarea", WorkareaHandler),
             (r"/api/quaderno/users/([^/]+)/workarea/notice", NoticeHandler),
             # In the place of JupyterHub's, which come later.

@@ -42,11 +42,23 @@ class StorageHandler(ScopedHandler):
         return agent_client.shared(self.authenticator.quaderno.agent_socket)
 
 
-class RefreshHandler(StorageHandler):
-    """`POST /hub/api/quaderno/users/{name}/storage/refresh`: then the same answer."""
+class ActionHandler(StorageHandler):
+    """Something is done first; then the same answer."""
 
     async def get(self, username: str) -> None:  # noqa: ARG002
         raise web.HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
 
+
+class RefreshHandler(ActionHandler):
+    """`POST /hub/api/quaderno/users/{name}/storage/refresh`"""
+
     async def post(self, username: str) -> None:
         await self._answer(username, self._agent().refresh)
+
+
+class CleanUpHandler(ActionHandler):
+    """`POST /hub/api/quaderno/users/{name}/storage/clean-up`: a full bucket may be written to for
+    a while, so that files can be deleted."""
+
+    async def post(self, username: str) -> None:
+        await self._answer(username, self._agent().clean_up)

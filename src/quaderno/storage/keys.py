@@ -1,4 +1,5 @@
-"""S3 keys for rclone: fetched from the hub, kept in memory, served on loopback.
+"""S3 keys for rclone: fetched from the hub, kept in memory, served on loopback. With them comes
+the person's quota.
 
 rclone asks as AWS SDKs ask a container credential provider, with a token of that one person, and
 never sees an identity token. An outage of the hub is not noticed as long as the keys live.
@@ -8,6 +9,7 @@ import asyncio
 import hmac
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 from starlette.applications import Starlette
@@ -34,6 +36,7 @@ class HubKeys:
         self._config, self._client = config, client
         self._kept: dict[str, tuple[Keys, datetime]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._quotas: dict[str, int] = {}
 
     async def get(self, username: str) -> Keys:
         """Valid keys of `username`.
@@ -58,14 +61,21 @@ class HubKeys:
         self._kept.pop(username, None)
         self._locks.pop(username, None)
 
+    def quota(self, username: str) -> int:
+        """Bytes that their bucket may hold, as the hub said last; 0: no limit, or not known."""
+        return self._quotas.get(username, 0)
+
     async def _renew(self, username: str) -> Keys:
-        keys = Keys.from_container_credentials(await self._ask(username))
+        answer = await self._ask(username)
+        keys = Keys.from_container_credentials(answer)
+        if isinstance(quota := answer.get("Quota"), int):
+            self._quotas[username] = quota
         now = datetime.now(UTC)
         ahead = max(RENEW_AHEAD_LEAST, min(RENEW_AHEAD, (keys.expiration - now) / 2))
         self._kept[username] = keys, keys.expiration - ahead
         return keys
 
-    async def _ask(self, username: str) -> dict[str, str]:
+    async def _ask(self, username: str) -> dict[str, Any]:
         port = self._config.ports.hub
         url = f"http://127.0.0.1:{port}/hub/api/quaderno/users/{username}/s3-keys"
         token = self._config.agent.hub_token.get_secret_value()

@@ -68,6 +68,17 @@ class Objects:
         except (ClientError, BotoCoreError) as error:
             raise as_storage_error(error, f"take {bucket}/{key}", self._endpoint) from error
 
+    def page_size(self, bucket: str, token: str) -> tuple[int, str]:
+        """Bytes of the next thousand objects, and the token of the page after them; both begin
+        and end with an empty one."""
+        more = {"ContinuationToken": token} if token else {}
+        try:
+            page = self._s3.list_objects_v2(Bucket=bucket, **more)  # type: ignore[arg-type]
+        except (ClientError, BotoCoreError) as error:
+            raise as_storage_error(error, f"list {bucket}", self._endpoint) from error
+        size = sum(entry["Size"] for entry in page.get("Contents", ()))
+        return size, page.get("NextContinuationToken", "")
+
     def count(self, bucket: str, prefix: str) -> int:
         """How many objects there are below `prefix`, directory markers not counted."""
         pages = self._s3.get_paginator("list_objects_v2")

@@ -96,6 +96,11 @@ class UserMounts:
         if self._rclone and self.state is State.READY:
             await freshness.refresh_all(self._rclone, self.plan)
 
+    async def clean_up(self) -> None:
+        """Have a full bucket writable for a while, that its owner can delete files."""
+        self._watch.quota.allow_clean_up()
+        await self.look()
+
     async def look(self) -> None:
         """Bring the figures up to date."""
         if self._rclone is not None and self.state in (State.READY, State.DRAINING):
