@@ -1,6 +1,6 @@
 VENV ?= /opt/quaderno/venv
 TEST_VENV ?= /opt/quaderno/test
-TEST_PACKAGES = chromium docker-registry
+TEST_PACKAGES = chromium docker-registry e2fsprogs user-mode-linux
 UV ?= uv
 COMPILE = $(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --custom-compile-command "make lock"
 

@@ -26,13 +26,13 @@ SERVER = "-"
 class Node:
     """A store, a hub's key endpoint and an agent, on this machine."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, external: bool = False) -> None:
         self.config, self.issuer, self.store = config, Issuer(config), Store(config)
         self.hub = Hub(config, self.issuer)
         self.faults = FaultProxy(config.ports.store_s3)
         settings = config.dir / "settings.yaml"
         through_proxy = config.store.model_copy(
-            update={"endpoint": f"http://127.0.0.1:{self.faults.port}"}
+            update={"endpoint": f"http://127.0.0.1:{self.faults.port}", "embedded": not external}
         )
         of_agent = config.model_copy(update={"store": through_proxy})
         settings.write_text(configuration.dump(configuration.for_component(of_agent, "agent")))
@@ -103,11 +103,12 @@ class Node:
 
 
 @contextmanager
-def running_node(directory: Path) -> Iterator[Node]:
-    """A node with nobody on it; skips the test where nothing can be mounted."""
+def running_node(directory: Path, *, external: bool = False) -> Iterator[Node]:
+    """A node with nobody on it; skips the test where nothing can be mounted. The agent may take
+    its store for an `external` one."""
     if os.geteuid() != 0 or not Path("/dev/fuse").exists():
         pytest.skip("mounting needs root and /dev/fuse")
-    node = Node(new_config(directory))
+    node = Node(new_config(directory), external=external)
     with ExitStack() as stack:
         stack.enter_context(node.issuer.serving())
         stack.enter_context(node.hub.serving())

@@ -155,3 +155,14 @@ def test_a_larger_quota_counts_when_the_hub_says_it(node: Node) -> None:
     eventually(lambda: quota(node, "erin").get("limit") == 20 * MB, 30, "the limit is known")
     eventually(lambda: as_user(WRITE, root / "erin", "x.txt") == "", 30, "there is room")
     saved(node, "erin", "x.txt")
+
+
+def test_of_another_store_a_listing_is_summed_up(tmp_path: Path) -> None:
+    """It has no quota of ours; writes are refused early all the same."""
+    with running_node(tmp_path, external=True) as node:
+        root = full(node, "fred")
+        assert quota(node, "fred")["used"] == 9 * MB
+        assert put(node, "fred", 1000) == ""
+        node.client.post("/users/fred/clean-up")
+        as_user(DELETE, root / "fred", "large")
+        eventually(lambda: as_user(WRITE, root / "fred", "more.txt") == "", 30, "there is room")

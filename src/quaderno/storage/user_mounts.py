@@ -21,6 +21,7 @@ from quaderno.config import Config
 from quaderno.errors import StorageError
 from quaderno.storage import directories, freshness, health, mount_table, mounting, uploads
 from quaderno.storage.keys import HubKeys
+from quaderno.storage.local import Local
 from quaderno.storage.mounts import MountPlan
 from quaderno.storage.rclone import Rclone
 from quaderno.storage.states import REFUSED_MOST, RETRY_LEAST, RETRY_MOST, State, WaitingError
@@ -42,6 +43,7 @@ class UserMounts:
         self.servers = directories.load_servers(plan)
         self._config, self._keys = config, keys
         self._watch = Watch(config, keys, plan)
+        self._local = Local(config, plan)
         self._suspended = False
         self._waits_since: float | None = None
         self._refresh_at = self._refresh_own_at = 0.0
@@ -66,6 +68,7 @@ class UserMounts:
     def use(self, server: str) -> None:
         """`server` uses the mounts from now on; what is waited for is tried now. Raises OSError."""
         self._suspended = False
+        self._local.limit()
         self._register(self.servers | {server})
         if self.state in (State.WAIT_KEYS, State.WAIT_S3):
             self.state = State.PREPARE  # whoever waits gets the answer to come, not the last
@@ -145,6 +148,7 @@ class UserMounts:
             "message": message,
             "cloud_storage": str(self.plan.root),
             "local": str(self.plan.local),
+            "local_quota": self._local.describe(),
         } | self._watch.figures.describe()
 
     # --- the machine

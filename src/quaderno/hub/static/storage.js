@@ -3,6 +3,7 @@
 
 const storage = document.getElementById("storage");
 const every = 5000; // milliseconds
+const headers = { "X-XSRFToken": storage.dataset.xsrf };
 
 function set(name, text) {
   const element = storage.querySelector(`[data-is="${name}"]`);
@@ -20,9 +21,10 @@ function size(bytes) {
   return `${unit && bytes < 10 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
 }
 
-function show({ level, message, pending, refused, rescued, user }) {
+function show({ level, message, pending, refused, rescued, user, quota }) {
   storage.dataset.level = level;
   set("message", message);
+  showQuota(quota);
   const files = pending.files === 1 ? "1 file" : `${pending.files} files`;
   set("pending", pending.files ? `Not in the object store yet: ${files}, ${size(pending.bytes)}` : "");
   const list = storage.querySelector('[data-is="refused"]');
@@ -40,9 +42,7 @@ function show({ level, message, pending, refused, rescued, user }) {
 async function ask() {
   if (!document.hidden) {
     try {
-      const answer = await fetch(storage.dataset.url, {
-        headers: { "X-XSRFToken": storage.dataset.xsrf },
-      });
+      const answer = await fetch(storage.dataset.url, { headers });
       const body = await answer.json();
       if (answer.ok) {
         show(body);
@@ -58,4 +58,5 @@ async function ask() {
   setTimeout(ask, every);
 }
 
+offerCleanUp(storage.dataset.url, headers, show);
 ask();
