@@ -57,7 +57,8 @@ def main(module: str, name: str) -> None:
         function = getattr(__import__(module, fromlist=[name]), name)
         print(RESULT + json.dumps(function()), flush=True)  # noqa: T201 - the machine's console
     except Exception:
-        traceback.print_exc()
+        traceback.print_exc()  # now: the machine is soon gone
+        raise
     finally:
         os.sync()
         Path("/proc/sysrq-trigger").write_text("o")

@@ -106,7 +106,7 @@ def test_local_quota(config: Config) -> None:
     wanted = config.model_copy(update={"servers": servers})
     assert found(checks.check_local_quota(config, enforced=False)) == []
     assert found(checks.check_local_quota(wanted, enforced=True)) == []
-    assert found(checks.check_local_quota(wanted, enforced=False)) == [("warning", "local-quota")]
+    assert found(checks.check_local_quota(wanted, enforced=False)) == [("local-quota", "warning")]
 
 
 def test_memory(config: Config) -> None:

@@ -32,3 +32,17 @@ def test_a_stop_gives_up_rather_than_forget(spawner: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr("quaderno.hub.spawner_docker._ENGINE_PATIENCE", 0)
     with pytest.raises(docker.errors.DockerException):
         asyncio.run(spawner.stop())
+
+
+def test_where_the_local_files_are_is_remembered(config: Config, spawner: Any) -> None:
+    assert spawner.local_elsewhere() == "", "there are none"
+    spawner.local_is_here()
+    assert spawner.local_elsewhere() == ""
+    spawner.clear_state()
+    state = spawner.get_state()
+    other = config.model_copy(update={"node": "another-machine"})
+    later = QuadernoDockerSpawner(quaderno=other)
+    later.load_state(state)
+    assert later.local_elsewhere() == config.node_name
+    later.local_is_here()
+    assert later.local_elsewhere() == ""
