@@ -47,13 +47,15 @@ function aboutLogin(login, message) {
 }
 
 function aboutStorage(storage, cleanUp) {
-  const { user, pending, refused, rescued, read_only: readOnly, quota } = storage;
+  const { user, pending, refused, rescued, read_only: readOnly, quota, node, local_quota: local } =
+    storage;
   return [
     pending?.files ? paragraph(waiting(pending)) : '',
     readOnly && !quota?.full ? paragraph('Your storage can be read, but not written to now.') : '',
     ...(refused?.length ? refusals(refused) : []),
     rescued ? rescuedFiles(rescued, user) : '',
     quota ? paragraph(`In your bucket: ${quota.text}.`) : '',
+    local ? paragraph(`In local, on ${node}: ${local.text}.`) : '',
     quota?.full && quota.cleaning === null ? offerCleanUp(cleanUp) : ''
   ];
 }

@@ -11,7 +11,7 @@ function showQuota(quota) {
     const meter = quotaPart.querySelector("meter");
     meter.value = part;
     meter.hidden = !quota.limit;
-    const text = quota.limit ? `${quota.text} (${Math.floor(part * 100)} %)` : quota.text;
+    const text = quota.limit ? `${quota.text} (${Math.round(part * 100)} %)` : quota.text;
     quotaPart.querySelector("label").textContent = text;
     cleanUp.parentElement.hidden = !quota.full || quota.cleaning !== null;
   }

@@ -21,10 +21,11 @@ function size(bytes) {
   return `${unit && bytes < 10 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
 }
 
-function show({ level, message, pending, refused, rescued, user, quota }) {
+function show({ level, message, pending, refused, rescued, user, quota, node, local_quota: local }) {
   storage.dataset.level = level;
   set("message", message);
   showQuota(quota);
+  set("local", local ? `In local, on ${node}: ${local.text}` : "");
   const files = pending.files === 1 ? "1 file" : `${pending.files} files`;
   set("pending", pending.files ? `Not in the object store yet: ${files}, ${size(pending.bytes)}` : "");
   const list = storage.querySelector('[data-is="refused"]');
