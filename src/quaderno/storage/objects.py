@@ -1,5 +1,6 @@
 """One person's objects, read and written with their own keys while rclone cannot do it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,14 @@ class Objects:
                 future.result()
         except (ClientError, BotoCoreError) as error:
             raise as_storage_error(error, f"take {bucket}/{key}", self._endpoint) from error
+
+    def bucket_headers(self, bucket: str) -> Mapping[str, str]:
+        """Of the answer to HEAD Bucket, in which some stores say how much it holds."""
+        try:
+            answer = self._s3.head_bucket(Bucket=bucket)
+        except (ClientError, BotoCoreError) as error:
+            raise as_storage_error(error, f"show {bucket}", self._endpoint) from error
+        return answer["ResponseMetadata"]["HTTPHeaders"]
 
     def page_size(self, bucket: str, token: str) -> tuple[int, str]:
         """Bytes of the next thousand objects, and the token of the page after them; both begin

@@ -15,7 +15,7 @@ from quaderno.storage.health import NOTICE_AT, Quota
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.mounts import MountPlan
 from quaderno.storage.uploads import Upload
-from quaderno.storage.usage import STORE_LAG, Meter
+from quaderno.storage.usage import ACTIVE, Meter
 
 CLEAN_UP = 900.0  # seconds
 
@@ -45,7 +45,7 @@ class Guard:
         if not self.full:
             self._until = 0.0
         self._meter.measure(
-            often=now < self._moved_at + STORE_LAG, urgent=self.full or self._part >= NOTICE_AT
+            often=now < self._moved_at + ACTIVE, urgent=self.full or self._part >= NOTICE_AT
         )
 
     def allow_clean_up(self) -> None:

@@ -23,7 +23,8 @@ from quaderno.errors import StorageError
 from quaderno.storage import seaweedfs
 
 PATIENCE = 20.0  # seconds
-_SHARE = 0.02  # of the time may go into asking the master, for all people of a node together
+_SHARE = 0.1  # of the time may go into asking the master, for all people of a node together
+_LAG = 8.0  # seconds until the master knows what was written to a volume
 _UNIT = 2**20  # quotas are in MiB
 
 
@@ -48,32 +49,34 @@ def enforce(config: Config) -> None:
 
 
 @cache
-def volumes(config_url: str) -> "Volumes":
-    """The one for a master of this process."""
-    return Volumes(config_url)
+def volumes(url: str) -> "Volumes":
+    """The one of this process for a master."""
+    return Volumes(url)
 
 
 class Volumes:
     """What every bucket holds, by its volumes: one answer of the master serves everybody.
 
-    Data count as they are stored, compressed; what was deleted counts no more. Volume servers tell
-    the master every few seconds.
+    Data count as they are stored, compressed; what was deleted counts no more.
     """
 
     def __init__(self, url: str) -> None:
         self._url, self._lock = url, threading.Lock()
         self._used: Counter[str] = Counter()
-        self._ask_at = 0.0
+        self._since = self._ask_at = 0.0
 
-    def used(self, bucket: str) -> int:
-        """Bytes in `bucket`. Blocking. Raises StorageError."""
+    def used(self, bucket: str) -> tuple[int, float]:
+        """Bytes in `bucket`, and since when (monotonic seconds) they may not be all. Blocking.
+
+        Raises StorageError.
+        """
         with self._lock:
             began = time.monotonic()
             if began >= self._ask_at:
-                self._used = by_bucket(_get(self._url))
+                self._used, self._since = by_bucket(_get(self._url)), began - _LAG
                 now = time.monotonic()
                 self._ask_at = now + (now - began) / _SHARE
-            return self._used[bucket]
+            return self._used[bucket], self._since
 
 
 def by_bucket(answer: dict[str, Any]) -> Counter[str]:

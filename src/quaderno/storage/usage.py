@@ -8,23 +8,23 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import TypeVar
 
 from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import StorageError
-from quaderno.storage import buckets, seaweedfs_quota
+from quaderno.storage import seaweedfs_quota
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.objects import Objects
-from quaderno.storage.sts import Keys, as_storage_error
+from quaderno.storage.sts import Keys
 
+T = TypeVar("T")
 LOG = logging.getLogger("quaderno.agent")
 SELDOM, OFTEN = 30.0, 2.0  # seconds between two measurements
 SHARE, SHARE_URGENT = 0.02, 0.2  # of the time may go into measuring
-STORE_LAG = 8.0  # seconds until the embedded store's master knows what was uploaded
+ACTIVE = 10.0  # seconds after something was uploaded, in which a store may learn of it
 _RGW_USED = "x-rgw-bytes-used"
 _RGW_QUOTAS = ("x-rgw-quota-bucket-size", "x-rgw-quota-user-size")
 
@@ -48,6 +48,7 @@ class Meter:
         self._bucket = names.bucket(username)
         self._task: asyncio.Task[None] | None = None
         self._ended, self._took = -math.inf, 0.0
+        self._made: tuple[Keys, Objects] | None = None
         self._set: int | None = None
         self._closed = False
 
@@ -67,26 +68,51 @@ class Meter:
 
     async def _measure(self) -> None:
         try:
-            keys = await self._keys.get(self._username)
+            await self._keys.get(self._username)  # and with them, the quota
             if self._config.sets_bucket_quotas:
                 await asyncio.to_thread(self._set_quota)
-            began = time.monotonic()
-            self.last = await self._usage(keys)
-            self._took = time.monotonic() - began
+            self._took = 0.0
+            self.last = await self._usage()
             if self._config.sets_bucket_quotas:
                 await asyncio.to_thread(self._enforce, self.last)
         except StorageError as error:
             LOG.info("%s: how much is used is not known: %s", self._username, error)
         self._ended = time.monotonic()
 
-    async def _usage(self, keys: Keys) -> Usage:
-        began = time.monotonic()
+    async def _usage(self) -> Usage:
         if self._config.sets_bucket_quotas:
             volumes = seaweedfs_quota.volumes(seaweedfs_quota.master_url(self._config))
-            used = await asyncio.to_thread(volumes.used, self._bucket)
-            return Usage(used, 0, began - STORE_LAG)
-        told = await asyncio.to_thread(_head, self._config, keys, self._bucket)
-        return Usage(await self._listed(), 0, began) if told is None else Usage(*told, began)
+            used, since = await self._ask(volumes.used, self._bucket)
+            return Usage(used, 0, since)
+        objects = await self._objects()
+        since = time.monotonic()
+        told = rgw_figures(await self._ask(objects.bucket_headers, self._bucket))
+        return Usage(await self._listed(), 0, since) if told is None else Usage(*told, since)
+
+    async def _listed(self) -> int:
+        """Page by page, so that it can be cancelled, holds up nobody, and outlives its keys."""
+        used, token = 0, ""
+        while True:
+            objects = await self._objects()
+            size, token = await self._ask(objects.page_size, self._bucket, token)
+            used += size
+            if not token:
+                return used
+
+    async def _ask(self, question: Callable[..., T], *arguments: str) -> T:
+        """The answer of the store, whose time counts."""
+        began = time.monotonic()
+        try:
+            return await asyncio.to_thread(question, *arguments)
+        finally:
+            self._took += time.monotonic() - began
+
+    async def _objects(self) -> Objects:
+        """With keys that are valid now; to make it takes longer than to ask."""
+        keys = await self._keys.get(self._username)
+        if self._made is None or self._made[0] is not keys:
+            self._made = keys, await asyncio.to_thread(Objects, self._config, keys)
+        return self._made[1]
 
     def _set_quota(self) -> None:
         """What the hub said, where it is not yet so. Blocking. Raises StorageError."""
@@ -101,27 +127,6 @@ class Meter:
         if over is not self._closed:
             seaweedfs_quota.enforce(self._config)
             self._closed = over
-
-    async def _listed(self) -> int:
-        """Page by page, so that it can be cancelled, holds up nobody, and outlives its keys."""
-        used, token, last = 0, "", None
-        while True:
-            keys = await self._keys.get(self._username)
-            if keys is not last:
-                last, objects = keys, await asyncio.to_thread(Objects, self._config, keys)
-            size, token = await asyncio.to_thread(objects.page_size, self._bucket, token)
-            used += size
-            if not token:
-                return used
-
-
-def _head(config: Config, keys: Keys, bucket: str) -> tuple[int, int] | None:
-    """Used and limit as a RADOS Gateway says them; None of another store."""
-    try:
-        answer = buckets.client(config, keys).head_bucket(Bucket=bucket)
-    except (ClientError, BotoCoreError) as error:
-        raise as_storage_error(error, f"show {bucket}", config.store_endpoint) from error
-    return rgw_figures(answer["ResponseMetadata"]["HTTPHeaders"])
 
 
 def rgw_figures(headers: Mapping[str, str]) -> tuple[int, int] | None:

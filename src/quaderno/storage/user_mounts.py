@@ -109,6 +109,8 @@ class UserMounts:
         if self._rclone is not None and self.state in (State.READY, State.DRAINING):
             with contextlib.suppress(StorageError, OSError):  # as they were last time, then
                 await self._watch.look(self._rclone)
+        elif self.state is State.UNMOUNTED:
+            self._watch.look_at_quota()
 
     def mounts_changed(self, present: set[Path]) -> None:
         """Told after each change of the mount table: somebody may have unmounted an area."""

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from quaderno.config import Config
@@ -88,6 +89,11 @@ class Watch:
             failing=bool(self._strays.kept) or any(each.failed for each in self.waiting),
             quota=self.quota.figures,
         )
+
+    def look_at_quota(self) -> None:
+        """While nothing is mounted."""
+        self.quota.look((), 0, refused=False)
+        self.figures = replace(self.figures, quota=self.quota.figures)
 
     async def unsent(self) -> Unsent:
         """What of the cache is not in the store, whether or not rclone knows."""
