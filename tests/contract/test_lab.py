@@ -204,6 +204,11 @@ def test_the_servers_own_routes_are_for_its_user(lab: httpx.Client, hub: Hub) ->
     assert lab.post("quaderno/clean-up", headers=nobody).status_code == 403
 
 
+def test_what_is_deleted_is_gone(lab: httpx.Client) -> None:
+    """In a wastebasket, which would be in the bucket, it would count for the quota."""
+    assert '"delete_to_trash": false' in lab.get("lab").text
+
+
 def test_the_item_follows_what_the_hub_says(page: Page, hub: Hub) -> None:
     expect(_item(page)).to_have_attribute("data-level", "ok")
     expect(_item(page)).to_have_attribute("title", "Everything is saved.")
