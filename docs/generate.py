@@ -122,6 +122,8 @@ def _kind(annotation: Any, metadata: list[Any]) -> str:
         return ", ".join(f"`{choice}`" for choice in inner[:-1]) + f" or `{inner[-1]}`"
     if origin is list:
         return "list; each: " + _kind(inner[0], [])
+    if origin is dict:
+        return "mapping; each: " + _kind(inner[1], [])
     if issubclass(annotation, Section):
         return "a section, see below"
     return _PLAIN[annotation] + _bounds(metadata)
@@ -149,13 +151,13 @@ def _default(name: str, field: FieldInfo, *, secret: bool) -> str:
         return "unset"
     if field.default is PydanticUndefined:
         return "required"
-    if "memory" in _kind(field.annotation, field.metadata):
+    if isinstance(field.default, int) and "memory" in _kind(field.annotation, field.metadata):
         return f"`{format_memory(field.default)}`"
     return _literal(field.default)
 
 
 def _literal(value: object) -> str:
-    if value in ("", []):
+    if value in ("", [], {}):
         return "empty"
     if isinstance(value, list):
         return ", ".join(f"`{getattr(item, 'name', item)}`" for item in value)

@@ -1,4 +1,5 @@
-"""What JupyterLab asks its own server for: `quaderno/health`, `refresh`, `workarea` and `notice`.
+"""What JupyterLab asks its own server for: `quaderno/health`, `refresh`, `clean-up`, `workarea` and
+`notice`.
 
 The browser holds no token for the hub's API; the server does, and asks on its behalf.
 """
@@ -47,6 +48,15 @@ class RefreshHandler(QuadernoHandler):
         self.finish(await self.watch.refresh())
 
 
+class CleanUpHandler(QuadernoHandler):
+    """`POST quaderno/clean-up`."""
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        self.finish(await self.watch.clean_up())
+
+
 class WorkareaHandler(QuadernoHandler):
     """`GET quaderno/workarea`: what exists only in this server; `POST`: copy it."""
 
@@ -75,6 +85,7 @@ def handlers(base_url: str, watch: Watch, keeping: Keeping) -> list[tuple[str, A
     found = {
         "health": HealthHandler,
         "refresh": RefreshHandler,
+        "clean-up": CleanUpHandler,
         "workarea": WorkareaHandler,
         "notice": NoticeHandler,
     }

@@ -94,15 +94,18 @@ def _label(storage: Json | None, logged_in: bool) -> str:
         return f"{verb} {_files(pending)}"
     if level != "ok" and storage.get("state") in _NOT_MOUNTED:
         return _NOT_MOUNTED[storage["state"]]
+    quota = storage.get("quota") or {}
+    if quota.get("full"):
+        return "Storage full"
     if storage.get("read_only"):
         return "Read-only"
-    if level == "warning" and _nearly_full(storage.get("quota")):
+    if level == "warning" and _nearly_full(quota):
         return "Storage nearly full"
     return {"ok": "Saved", "busy": "Saving"}.get(level, "See storage")
 
 
-def _nearly_full(quota: Json | None) -> bool:
-    return quota is not None and bool(quota["used"] >= NEARLY_FULL * quota["limit"])
+def _nearly_full(quota: Json) -> bool:
+    return bool(quota and 0 < NEARLY_FULL * quota["limit"] <= quota["used"])
 
 
 def _files(count: int) -> str:

@@ -21,7 +21,7 @@ from quaderno_server.health import AWAY, Answer, Json, health
 HUB_TIMEOUT = 5.0  # seconds
 LOGIN_SERVES = 300.0  # seconds
 REFUSAL_SERVES = 30.0  # seconds
-MAX_QUESTIONS = 3  # at a time: storage, login, refresh
+MAX_QUESTIONS = 4  # at a time: storage, login, refresh, cleaning up
 
 
 class Log(Protocol):
@@ -56,6 +56,13 @@ class Watch:
         if isinstance(answer, CredentialsError):
             return {"refreshed": False, "message": answer.words or AWAY}
         return {"refreshed": True, "message": ""}
+
+    async def clean_up(self) -> Json:
+        """Have a full bucket writable for a while, to delete files; says whether it is."""
+        answer = await self._shared("storage/clean-up", "POST")
+        if isinstance(answer, CredentialsError):
+            return {"allowed": False, "message": answer.words or AWAY}
+        return {"allowed": True, "message": ""}
 
     async def _token(self) -> Answer:
         if time.monotonic() >= self._login_serves_until:

@@ -24,7 +24,7 @@ from quaderno.config import Config
 from quaderno.errors import HostError
 from quaderno.images import host as images_host
 from quaderno.quantities import format_memory
-from quaderno.storage import description_disk
+from quaderno.storage import description_disk, project_quota
 
 _GB = 10**9
 DISK_NEEDED, DISK_WANTED = 5 * _GB, 20 * _GB
@@ -139,6 +139,19 @@ def _existing(path: Path) -> Path:
 
 def _engine_root() -> Path:
     return _existing(Path("/var/lib/docker"))
+
+
+def check_local_quota(config: Config, enforced: bool | None = None) -> Iterator[Finding]:
+    """A wish that the file system cannot fulfil would go unnoticed."""
+    if not config.servers.local_quota:
+        return
+    place = _existing(config.local)
+    if not (project_quota.enforced(place) if enforced is None else enforced):
+        yield _warning(
+            "local-quota",
+            f"servers.local_quota has no effect: {place} is on no file system with project quotas",
+            "Use ext4 (tune2fs -O project,quota) or xfs, mounted with the option prjquota",
+        )
 
 
 def check_memory(config: Config, total: int | None = None) -> Iterator[Finding]:
@@ -359,6 +372,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     check_fuse,
     check_description_disk,
     check_disk,
+    check_local_quota,
     check_memory,
     check_cpu,
     check_open_files,

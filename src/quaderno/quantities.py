@@ -29,3 +29,13 @@ def format_memory(amount: int) -> str:
         if amount >= _UNITS[unit] and amount % _UNITS[unit] == 0:
             return f"{amount // _UNITS[unit]}{unit}"
     return str(amount)
+
+
+def say_amount(amount: int) -> str:
+    """`amount` bytes for people, in the same units, to two digits at least: "1.5 GB"."""
+    for unit in ("T", "G", "M", "K"):
+        if amount >= _UNITS[unit]:
+            value = amount / _UNITS[unit]
+            digits = 1 if value < 10 and round(value, 1) % 1 else 0
+            return f"{value:.{digits}f} {unit}B"
+    return "1 byte" if amount == 1 else f"{amount} bytes"

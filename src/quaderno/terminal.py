@@ -52,6 +52,7 @@ def storage(users: list[dict[str, Any]] | None) -> None:
             "files to upload",
             "bytes",
             "refused",
+            "quota",
             "what they are told",
         ]
         table(
@@ -63,6 +64,7 @@ def storage(users: list[dict[str, Any]] | None) -> None:
                     str(user["pending"]["files"]),
                     str(user["pending"]["bytes"]),
                     str(len(user["refused"])),
+                    (user["quota"] or {}).get("text", ""),
                     user["message"],
                 ]
                 for user in users

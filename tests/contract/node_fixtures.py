@@ -26,10 +26,18 @@ SERVER = "-"
 class Node:
     """A store, a hub's key endpoint and an agent, on this machine."""
 
-    def __init__(self, config: Config, first: "Node | None" = None, *, faults: bool = True) -> None:
+    def __init__(
+        self,
+        config: Config,
+        first: "Node | None" = None,
+        *,
+        faults: bool = True,
+        external: bool = False,
+    ) -> None:
         """With `first`, another node of the same service: store and hub are the first one's.
 
-        The agent and its rclones reach the store through a proxy that stages `faults`, or directly.
+        The agent and its rclones reach the store through a proxy that stages `faults`, or directly;
+        the agent may take its store for an `external` one.
         """
         self.config = config
         self.issuer: Issuer = first.issuer if first else Issuer(config)
@@ -39,8 +47,9 @@ class Node:
         settings = config.dir / "settings.yaml"
         of_agent = config
         if faults:
-            endpoint = {"endpoint": f"http://127.0.0.1:{self.faults.port}"}
-            of_agent = config.model_copy(update={"store": config.store.model_copy(update=endpoint)})
+            endpoint = f"http://127.0.0.1:{self.faults.port}"
+            changed: dict[str, Any] = {"endpoint": endpoint, "embedded": not external}
+            of_agent = config.model_copy(update={"store": config.store.model_copy(update=changed)})
         settings.write_text(configuration.dump(configuration.for_component(of_agent, "agent")))
         environment = {"QUADERNO_CONFIG": str(settings)}
         self.agent = Program(agent.command(config), environment, config.dir / "agent.log")
@@ -114,12 +123,13 @@ class Node:
 
 @contextmanager
 def running_node(
-    directory: Path, *, faults: bool = True, **agent_settings: object
+    directory: Path, *, faults: bool = True, external: bool = False, **agent_settings: object
 ) -> Iterator[Node]:
     """A node with nobody on it; skips the test where nothing can be mounted."""
     if os.geteuid() != 0 or not Path("/dev/fuse").exists():
         pytest.skip("mounting needs root and /dev/fuse")
-    node = Node(_with_settings(new_config(directory), agent_settings), faults=faults)
+    config = _with_settings(new_config(directory), agent_settings)
+    node = Node(config, faults=faults, external=external)
     with ExitStack() as stack:
         stack.enter_context(node.issuer.serving())
         stack.enter_context(node.hub.serving())

@@ -104,7 +104,8 @@ class Issuer:
 class Hub:
     """The hub's key endpoint; `failure` makes it answer with that status instead, and while
     `speaks` is cleared it does not answer. It says of keys that they live for `key_life` seconds
-    at most, which may be less than the store lets anybody ask for."""
+    at most, which may be less than the store lets anybody ask for. `quotas` are people's, in
+    bytes."""
 
     def __init__(self, config: Config, issuer: Issuer) -> None:
         self.config, self.issuer = config, issuer
@@ -113,21 +114,24 @@ class Hub:
         self.speaks.set()
         self.key_life = timedelta(hours=1)
         self.given: list[str] = []  # access keys
+        self.quotas: dict[str, int] = {}
         self.asked_at: dict[str, float] = {}  # by username, monotonic seconds
 
     def answer(self, path: str, headers: Any) -> tuple[int, Any]:
         """As `GET /hub/api/quaderno/users/{name}/s3-keys` does."""
-        self.asked_at[path.split("/")[-2]] = time.monotonic()
+        user = path.split("/")[-2]
+        self.asked_at[user] = time.monotonic()
         if headers["Authorization"] != f"token {self.config.agent.hub_token.get_secret_value()}":
             return 403, {"message": "not the agent"}
         if self.failure:
             return self.failure, {"message": "log in again"}
         self.speaks.wait(SILENCE)
         try:
-            keys = self.issuer.keys(path.split("/")[-2])
+            keys = self.issuer.keys(user)
             self.given.append(keys.access_key_id)
             end = min(keys.expiration, datetime.now(UTC) + self.key_life)
-            return 200, replace(keys, expiration=end).container_credentials()
+            answer = replace(keys, expiration=end).container_credentials()
+            return 200, {**answer, "Quota": self.quotas.get(user, 0)}
         except StorageRefusedError as error:
             return 403, {"message": str(error)}
         except StorageError as error:

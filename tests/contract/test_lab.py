@@ -33,7 +33,10 @@ READY: dict[str, Any] = {
     "rescued": 0,
     "read_only": False,
     "quota": None,
+    "local_quota": None,
 }
+FULL = {"limit": 100, "used": 100, "full": True, "cleaning": None, "text": "100 of 100 bytes used"}
+CLEANING = FULL | {"cleaning": 900}
 SOON = 15_000  # milliseconds; the page looks every five seconds while it has reason to
 
 
@@ -59,6 +62,9 @@ class Hub(ThreadingHTTPServer):
         if (method, path[-8:]) == ("POST", "/refresh"):
             (self.files / "through-s3.txt").write_text("from elsewhere")
             return 200, {}
+        if (method, path[-9:]) == ("POST", "/clean-up"):
+            self.says(level="warning", message="You can delete files.", quota=CLEANING)
+            return self.storage
         return 200, {"version": "6.1"}
 
     def says(self, **changes: Any) -> None:
@@ -191,9 +197,16 @@ def test_the_servers_own_routes_are_for_its_user(lab: httpx.Client, hub: Hub) ->
     assert (told.status_code, told.json()["label"]) == (200, "Saved")
     assert told.headers["Cache-Control"] == "no-store"
     assert lab.post("quaderno/refresh").json() == {"refreshed": True, "message": ""}
+    assert lab.post("quaderno/clean-up").json() == {"allowed": True, "message": ""}
     nobody = {"Authorization": ""}
     assert lab.get("quaderno/health", headers=nobody).status_code == 403
     assert lab.post("quaderno/refresh", headers=nobody).status_code == 403
+    assert lab.post("quaderno/clean-up", headers=nobody).status_code == 403
+
+
+def test_what_is_deleted_is_gone(lab: httpx.Client) -> None:
+    """In a wastebasket, which would be in the bucket, it would count for the quota."""
+    assert '"delete_to_trash": false' in lab.get("lab").text
 
 
 def test_the_item_follows_what_the_hub_says(page: Page, hub: Hub) -> None:
@@ -229,6 +242,23 @@ def test_the_popup_tells_what_was_refused_and_what_to_do(page: Page, hub: Hub) -
     page.keyboard.press("Escape")
     expect(popup).to_be_hidden()
     expect(_item(page)).to_be_focused()
+
+
+def test_who_is_at_the_quota_is_let_in_to_clean_up(page: Page, hub: Hub) -> None:
+    local = {"limit": 10, "used": 1, "text": "1 byte of 10 bytes used"}
+    full = {"level": "error", "message": "Your quota is used up.", "read_only": True}
+    hub.says(**full, quota=FULL, local_quota=local)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(_item(page)).to_have_text("Storage full", timeout=SOON)
+    _item(page).click()
+    popup = page.get_by_role("dialog", name="Storage full")
+    expect(popup).to_contain_text("In your bucket: 100 of 100 bytes used.")
+    expect(popup).to_contain_text("In local, on here: 1 byte of 10 bytes used.")
+    button = popup.get_by_role("button", name="Let me delete files")
+    button.click()
+    expect(popup).to_contain_text("You can delete files.", timeout=SOON)
+    expect(button).to_be_hidden()
+    page.keyboard.press("Escape")
 
 
 def test_a_hub_that_fails_is_a_warning_and_work_goes_on(page: Page, hub: Hub) -> None:

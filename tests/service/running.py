@@ -201,10 +201,11 @@ def running_service(**sections: dict[str, Any]) -> Iterator[Service]:
 
 
 def _settle(file: Path, sections: dict[str, dict[str, Any]]) -> None:
-    """One audience that the identity provider's tokens have, and one that they have not; and
-    little patience with pulls, which here come from this machine."""
+    """One audience that the identity provider's tokens have, and one that they have not; little
+    patience with pulls, which here come from this machine; and a group with a small quota."""
     settings = yaml.safe_load(file.read_text())
     settings["servers"]["stall_timeout"] = 5
+    settings["store"]["group_quotas"] = {"/small": "8M"}
     settings["oidc"]["audiences"] = ["quaderno", "elsewhere"]
     for name, section in sections.items():
         settings[name] |= section

@@ -97,8 +97,9 @@ def test_nobody_else_is_told(service: Service) -> None:
         "        return json.load(u.urlopen(u.Request(url, headers=head, method=method)))\n"
         "    except urllib.error.HTTPError as error:\n"
         "        return error.code\n"
-        "print(json.dumps([ask('ada'), ask('ada', 'POST', '/refresh'), ask('bob'),\n"
-        "    ask('bob', 'POST', '/take-over'), ask('ada', 'POST', '/take-over')]))"
+        "mine = [ask('ada'), ask('ada', 'POST', '/refresh'), ask('ada', 'POST', '/clean-up')]\n"
+        "bobs = [ask('bob'), ask('bob', 'POST', '/clean-up'), ask('bob', 'POST', '/take-over')]\n"
+        "print(json.dumps([mine, bobs, ask('ada', 'POST', '/take-over')]))"
     )
     container = service.container("ada")
     environment = json.loads(
@@ -106,10 +107,11 @@ def test_nobody_else_is_told(service: Service) -> None:
     )
     assert container.status == "running"
     assert environment["JUPYTERHUB_API_TOKEN"]
-    mine, refreshed, of_bob, bobs, own = json.loads(service.inside("ada", code)[1])
-    assert mine["user"] == refreshed["user"] == "ada"
-    assert not {"cloud_storage", "local", "reason"} & set(mine), "no path of this machine"
-    assert of_bob == bobs == 403
+    mine, of_bob, own = json.loads(service.inside("ada", code)[1])
+    assert [answer["user"] for answer in mine] == ["ada"] * 3
+    assert not {"cloud_storage", "local", "reason"} & set(mine[0]), "no path of this machine"
+    assert mine[0]["local_quota"] is None
+    assert of_bob == [403, 403, 403]
     assert own == 409, "no other node has it"
     assert httpx.get(url).status_code == 403
 
@@ -136,7 +138,8 @@ def test_another_site_can_neither_ask_nor_refresh(service: Service) -> None:
     with http_person.logged_in(service, "ada") as ada:
         elsewhere = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
         assert ada.get(url, headers=elsewhere).status_code == 403
-        assert ada.post(f"{url}/refresh", headers=elsewhere).status_code == 403
+        for action in ("refresh", "clean-up"):
+            assert ada.post(f"{url}/{action}", headers=elsewhere).status_code == 403
         allowed = ada.post(f"{url}/refresh", headers=_from_the_page(ada, service))
         assert allowed.json()["user"] == "ada"
 

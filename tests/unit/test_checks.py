@@ -101,6 +101,14 @@ def test_disk_of_a_directory_that_is_not_there_yet(config: Config) -> None:
     assert places[0] == config.dir
 
 
+def test_local_quota(config: Config) -> None:
+    servers = config.servers.model_copy(update={"local_quota": 2**30})
+    wanted = config.model_copy(update={"servers": servers})
+    assert found(checks.check_local_quota(config, enforced=False)) == []
+    assert found(checks.check_local_quota(wanted, enforced=True)) == []
+    assert found(checks.check_local_quota(wanted, enforced=False)) == [("local-quota", "warning")]
+
+
 def test_memory(config: Config) -> None:
     assert found(checks.check_memory(config, total=8 * GB)) == []
     assert found(checks.check_memory(config, total=GB)) == [

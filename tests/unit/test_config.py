@@ -11,6 +11,7 @@ import yaml
 from quaderno import config as quaderno_config
 from quaderno.config import Config, Ports, for_component, generate, load, secret_fields
 from quaderno.errors import ConfigError
+from quaderno.quantities import parse_memory
 
 COMPONENTS = ("edge", "hub", "iam", "store", "agent")
 
@@ -45,6 +46,10 @@ def test_what_is_dumped_loads_as_the_same(config: Config) -> None:
         ({"public_url": "http://[::1"}, "public_url: expected http(s)://host[:port]"),
         ({"public_url": "http://me@h?x"}, "public_url: expected http(s)://host[:port]"),
         ({"iam": {"public_url": "http://h:x"}}, "iam.public_url: expected http(s)://host[:port]"),
+        ({"store": {"quota": "200 GB"}}, "store.quota: '200 GB' is not an amount of memory"),
+        ({"store": {"quota": -1}}, "store.quota: Input should be greater than or equal to 0"),
+        ({"store": {"group_quotas": {"/big": "1 TB"}}}, "store.group_quotas./big: '1 TB' is not"),
+        ({"servers": {"local_quota": "-1G"}}, "servers.local_quota: '-1G' is not an amount"),
         ({"store": {"endpoint": "s3.example.org"}}, "store.endpoint: expected http(s)://host"),
         ({"oidc": {"issuer": "https://h:0/realm"}}, "oidc.issuer: expected http(s)://host[:port]"),
         ({"hub": {"cookie_secret": "zz"}}, "hub.cookie_secret: expected 32 bytes in hexadecimal"),
@@ -162,3 +167,20 @@ def test_urls_follow_the_public_one(tmp_path: Path) -> None:
     assert config.issuer == "https://hub.example.org:8001"
     assert config.store_public_endpoint == "https://hub.example.org:8002"
     assert config.store_endpoint_for_servers == "http://10.213.0.1:8016"
+
+
+@pytest.mark.parametrize(
+    ("groups", "quota"),
+    [
+        ([], "200G"),
+        (["/unknown"], "200G"),
+        (["/small"], "1G"),
+        (["/small", "/big"], "1T"),
+        (["/big", "/free", "/small"], "0"),
+    ],
+)
+def test_the_largest_quota_of_a_persons_groups_counts(groups: list[str], quota: str) -> None:
+    store = generate(Path("/q")).store
+    quotas = {"/small": parse_memory("1G"), "/big": parse_memory("1T"), "/free": 0}
+    store = store.model_copy(update={"group_quotas": quotas})
+    assert store.quota_of(groups) == parse_memory(quota)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quaderno.quantities import format_memory, parse_memory
+from quaderno.quantities import format_memory, parse_memory, say_amount
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,23 @@ def test_refused(text: object) -> None:
 )
 def test_written(amount: int, text: str) -> None:
     assert format_memory(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (1023, "1023 bytes"),
+        (1024, "1 KB"),
+        (3 * 2**29, "1.5 GB"),
+        (200 * 2**30, "200 GB"),
+        (2**31 - 1, "2 GB"),
+        (2**42, "4 TB"),
+    ],
+)
+def test_said(amount: int, text: str) -> None:
+    assert say_amount(amount) == text
 
 
 @given(st.integers(min_value=0, max_value=10**15 - 1))

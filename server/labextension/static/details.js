@@ -5,9 +5,9 @@ const MANY = 20; // refused files that are named; the rest are counted
 
 /**
  * A dialog that opens with `open` and says what `show` was last given; `home` is the hub's, and
- * `more` comes after.
+ * `more` comes after; `cleanUp` has a full bucket writable for a while.
  */
-export function details(home, more) {
+export function details(home, more, cleanUp) {
   const dialog = element('dialog', { id: 'quaderno-details' });
   dialog.setAttribute('aria-labelledby', 'quaderno-details-title');
   const content = element('div');
@@ -24,16 +24,16 @@ export function details(home, more) {
     open: () => dialog.showModal(),
     show: health => {
       dialog.dataset.level = health.level;
-      content.replaceChildren(...paragraphs(health, home));
+      content.replaceChildren(...paragraphs(health, home, cleanUp));
     }
   };
 }
 
-function paragraphs({ label, message, storage, login }, home) {
+function paragraphs({ label, message, storage, login }, home, cleanUp) {
   return [
     element('h2', { id: 'quaderno-details-title', textContent: label }),
     paragraph(message),
-    ...(storage ? aboutStorage(storage) : []),
+    ...(storage ? aboutStorage(storage, cleanUp) : []),
     ...(login.ok ? [] : aboutLogin(login, message)),
     home ? linkTo(home, login.ok ? 'Hub Control Panel' : 'Log in again') : ''
   ].filter(Boolean);
@@ -46,13 +46,17 @@ function aboutLogin(login, message) {
   ];
 }
 
-function aboutStorage({ user, pending, refused, rescued, read_only: readOnly, quota }) {
+function aboutStorage(storage, cleanUp) {
+  const { user, pending, refused, rescued, read_only: readOnly, quota, node, local_quota: local } =
+    storage;
   return [
     pending?.files ? paragraph(waiting(pending)) : '',
-    readOnly ? paragraph('Your storage can be read, but not written to now.') : '',
+    readOnly && !quota?.full ? paragraph('Your storage can be read, but not written to now.') : '',
     ...(refused?.length ? refusals(refused) : []),
     rescued ? rescuedFiles(rescued, user) : '',
-    quota ? paragraph(`You use ${size(quota.used)} of ${size(quota.limit)}.`) : ''
+    quota ? paragraph(`In your bucket: ${quota.text}.`) : '',
+    local ? paragraph(`In local, on ${node}: ${local.text}.`) : '',
+    quota?.full && quota.cleaning === null ? offerCleanUp(cleanUp) : ''
   ];
 }
 
@@ -80,6 +84,22 @@ function rescuedFiles(rescued, user) {
   const said = paragraph(`${count(rescued, 'file')} kept aside, for you to look at, in `);
   const path = `cloud_storage/${user}/.quaderno/rescued/`;
   said.append(element('code', { textContent: path }), '.');
+  return said;
+}
+
+function offerCleanUp(cleanUp) {
+  const said = paragraph('To delete files here, let it be written to for 15 minutes: ');
+  const button = element('button', { type: 'button', textContent: 'Let me delete files' });
+  button.className = 'jp-Dialog-button jp-mod-styled';
+  button.onclick = async () => {
+    button.disabled = true;
+    try {
+      await cleanUp();
+    } finally {
+      button.disabled = false;
+    }
+  };
+  said.append(button);
   return said;
 }
 

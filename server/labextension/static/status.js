@@ -23,8 +23,12 @@ export async function addStatus({ app, statusBar, shared, server }) {
     stylesheet('style.css')
   ]);
   const hub = PageConfig.getOption('hubPrefix');
+  const home = hub && `${PageConfig.getOption('hubHost')}${hub}home`;
   const files = onlyHere(server);
-  const popup = details(hub && `${PageConfig.getOption('hubHost')}${hub}home`, files.node);
+  const popup = details(home, files.node, async () => {
+    await server('clean-up', 'POST');
+    await look();
+  });
   const button = makeButton(() => {
     popup.open();
     files.look();

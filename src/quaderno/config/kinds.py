@@ -82,6 +82,7 @@ Memory = Annotated[
     PlainSerializer(format_memory, return_type=str),
     Field(json_schema_extra={"type": "string"}),
 ]
+Limit = Annotated[Memory, Field(ge=0)]  # 0 is no limit
 Port = Annotated[int, Field(ge=1, le=65535)]
 Url = Annotated[str, AfterValidator(_url)]
 Origin = Annotated[str, AfterValidator(_origin)]  # RFC 6454, without a trailing slash

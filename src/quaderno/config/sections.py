@@ -1,6 +1,7 @@
 """The groups of settings: each one's type, default and help, declared here and nowhere else."""
 
 import ipaddress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -11,6 +12,7 @@ from quaderno.config.identity import Iam as Iam
 from quaderno.config.kinds import (
     Base64Secret,
     HexSecret,
+    Limit,
     Memory,
     NeededBy,
     Port,
@@ -171,6 +173,14 @@ class Store(Section):
     scratch_bucket: str = Field(
         "scratch", description="Bucket that all read, each writing below their own name."
     )
+    quota: Limit = Field(
+        parse_memory("200G"), description="Bytes that each personal bucket may hold; 0: no limit."
+    )
+    group_quotas: dict[str, Limit] = Field(
+        {},
+        description="By name of a group, what counts for its members instead of `quota`; of "
+        "several groups, the largest, and 0 (no limit) is the largest of all.",
+    )
     key_lifetime: int = Field(
         3600, ge=900, le=43200, description="Life of the S3 keys handed out, in seconds."
     )
@@ -183,6 +193,11 @@ class Store(Section):
         if not self.embedded and not self.endpoint:
             raise ValueError("an external store (`embedded: false`) needs `endpoint`")
         return self
+
+    def quota_of(self, groups: Iterable[str]) -> int:
+        """Bytes that the bucket of a member of `groups` may hold; 0: no limit."""
+        theirs = [self.group_quotas[group] for group in groups if group in self.group_quotas]
+        return min(theirs or [self.quota], key=lambda quota: (quota != 0, -quota))
 
 
 class Agent(Section):
@@ -292,6 +307,11 @@ class Servers(Section):
     )
     cpu: CpuChoice = Field(CpuChoice(), description="CPUs on offer.")
     memory: MemoryChoice = Field(MemoryChoice(), description="Memory on offer.")
+    local_quota: Limit = Field(
+        0,
+        description="Bytes that each person's `local` directory may hold, where the file system "
+        "of the state directory has project quotas; 0: no limit.",
+    )
     pids_limit: int = Field(4096, ge=64, description="Processes and threads a server may have.")
     network: str = Field(
         "10.213.0.0/20",

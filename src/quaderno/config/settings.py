@@ -116,6 +116,12 @@ class Config(Section):
         """S3 URL for people's own computers."""
         return self.store.endpoint or self._public_port(self.ports.s3)
 
+    @property
+    def sets_bucket_quotas(self) -> bool:
+        """Whether the store is ours, so that buckets' quotas are set and usage is asked for at
+        its master and filer on loopback."""
+        return self.store.embedded
+
     def _public_port(self, port: int) -> str:
         parts = urlsplit(self.public_url)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname

@@ -71,6 +71,10 @@ class AgentClient:
         """
         return await self._soon("POST", f"{_user_path(username)}/take-over", within)
 
+    async def clean_up(self, username: str, within: float) -> dict[str, Any]:
+        """Have a full bucket writable for a while, then as `health`."""
+        return await self._soon("POST", f"{_user_path(username)}/clean-up", within)
+
     async def _soon(self, method: str, path: str, within: float) -> dict[str, Any]:
         """For somebody who looks at a page: no answer in time is one, too."""
         try:

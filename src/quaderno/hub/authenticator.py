@@ -26,7 +26,7 @@ from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
 from quaderno.hub.login import CallbackHandler, LoginHandler, refused
 from quaderno.hub.rates import Rates
 from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
-from quaderno.hub.storage import RefreshHandler, StorageHandler, TakeOverHandler
+from quaderno.hub.storage import CleanUpHandler, RefreshHandler, StorageHandler, TakeOverHandler
 
 # Seconds of life a token must have left to be used; with less it is renewed first.
 RENEW_AHEAD = 300
@@ -62,6 +62,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             (r"/api/quaderno/users/([^/]+)/access-token", AccessTokenHandler, access_tokens),
             (r"/api/quaderno/users/([^/]+)/storage", StorageHandler),
             (r"/api/quaderno/users/([^/]+)/storage/refresh", RefreshHandler),
+            (r"/api/quaderno/users/([^/]+)/storage/clean-up", CleanUpHandler),
             (r"/api/quaderno/users/([^/]+)/workarea", WorkareaHandler),
             (r"/api/quaderno/users/([^/]+)/workarea/notice", NoticeHandler),
             # In the place of JupyterHub's, which come later.

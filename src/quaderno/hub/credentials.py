@@ -115,7 +115,8 @@ class CredentialsHandler(ScopedHandler):
 
 class S3KeysHandler(CredentialsHandler):
     """`GET /hub/api/quaderno/users/{name}/s3-keys`: keys in the form that AWS SDKs expect of a
-    container credentials provider (AccessKeyId, SecretAccessKey, Token, Expiration).
+    container credentials provider (AccessKeyId, SecretAccessKey, Token, Expiration). The node
+    agent also gets Quota, in bytes, for it does not know the person's groups.
     """
 
     scope = S3_KEYS_SCOPE
@@ -126,7 +127,11 @@ class S3KeysHandler(CredentialsHandler):
         with self._refusing(username):
             keys = await self._in_time(self._keys(user))
         self.log.info("S3 keys of %s for %s", username, self._client())
-        self._hand_out(keys.container_credentials())
+        answer: dict[str, Any] = dict(keys.container_credentials())
+        if isinstance(self.current_user, Service):
+            groups = [group.name for group in user.groups]
+            answer["Quota"] = self.authenticator.quaderno.store.quota_of(groups)
+        self._hand_out(answer)
 
     async def _keys(self, user: Any) -> sts.Keys:
         state = await self.authenticator.fresh_auth_state(user)

@@ -21,6 +21,7 @@ from quaderno.hub import networks, options, pulling, server
 from quaderno.hub.agent_client import AgentClient, shared
 from quaderno.hub.failures import SUGGESTION, StartFailure
 from quaderno.hub.guard import GuardedSpawner
+from quaderno.hub.local_files import RemembersNode
 from quaderno.hub.progress import Event, Progress
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ _TRY_AGAIN_AFTER = 2
 _ENGINE_ERRORS = (DockerException, requests.RequestException)
 
 
-class QuadernoDockerSpawner(GuardedSpawner):
+class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
     """One container a server, confined as `server.py` says, on a network of its own."""
 
     quaderno: Config = AnyTrait(config=True, help="The instance's settings.")
@@ -188,6 +189,7 @@ class QuadernoDockerSpawner(GuardedSpawner):
                 status=HTTPStatus.SERVICE_UNAVAILABLE,
                 details=str(error),
             ) from error
+        self.local_is_here()
         self.steps.begin("container")
         await self._ensure_network()
         return await super().create_object()

@@ -45,14 +45,14 @@ class StorageHandler(ScopedHandler):
 
 
 class ActionHandler(StorageHandler):
-    """What is asked for by POST, and answers the same."""
+    """Something is done first; then the same answer."""
 
     async def get(self, username: str) -> None:  # noqa: ARG002
         raise web.HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 class RefreshHandler(ActionHandler):
-    """`POST /hub/api/quaderno/users/{name}/storage/refresh`."""
+    """`POST /hub/api/quaderno/users/{name}/storage/refresh`"""
 
     async def post(self, username: str) -> None:
         await self._answer(username, self._agent().refresh)
@@ -65,3 +65,11 @@ class TakeOverHandler(ActionHandler):
 
     async def post(self, username: str) -> None:
         await self._answer(username, self._agent().take_over)
+
+
+class CleanUpHandler(ActionHandler):
+    """`POST /hub/api/quaderno/users/{name}/storage/clean-up`: a full bucket may be written to for
+    a while, so that files can be deleted."""
+
+    async def post(self, username: str) -> None:
+        await self._answer(username, self._agent().clean_up)

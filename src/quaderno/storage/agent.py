@@ -180,6 +180,13 @@ async def take_over(request: Request) -> JSONResponse:
     return JSONResponse(user.describe())
 
 
+async def clean_up(request: Request) -> JSONResponse:
+    """POST /users/{name}/clean-up: a full bucket may be written to for a while, to delete."""
+    user = _agent(request).user(_username(request))
+    await user.clean_up()
+    return JSONResponse(user.describe())
+
+
 async def drain(request: Request) -> JSONResponse:
     """POST /drain {"deadline": SECONDS}: before this node or the service stops.
 
@@ -245,6 +252,7 @@ def api(agent: Agent) -> Starlette:
             Route("/users/{name}", user_state),
             Route("/users/{name}/refresh", refresh, methods=["POST"]),
             Route("/users/{name}/take-over", take_over, methods=["POST"]),
+            Route("/users/{name}/clean-up", clean_up, methods=["POST"]),
             Route("/users/{name}/servers/{server:path}", use, methods=["PUT"]),
             Route("/users/{name}/servers/{server:path}", release, methods=["DELETE"]),
             Route("/drain", drain, methods=["POST"]),

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from quaderno.quantities import say_amount
 from quaderno.storage.states import State
 
 NOTICE_AT = 0.8  # of the quota
@@ -38,15 +39,29 @@ class Refused:
 
 @dataclass(frozen=True)
 class Quota:
-    """Of the personal bucket, in bytes."""
+    """Of the personal bucket, in bytes, 0 without a limit; `full` when it takes nothing more, and
+    `cleaning` how many seconds it may be written to nevertheless."""
 
     limit: int
     used: int
+    full: bool = False
+    cleaning: float | None = None
 
     @property
     def part(self) -> float:
         """How much of it is used; 1 is all."""
-        return self.used / self.limit if self.limit else 1.0
+        return self.used / self.limit if self.limit else 0.0
+
+    def describe(self) -> dict[str, Any]:
+        """As the API shows it; `text` in the units of the settings."""
+        of = f" of {say_amount(self.limit)}" if self.limit else ""
+        return {
+            "limit": self.limit,
+            "used": self.used,
+            "full": self.full,
+            "cleaning": None if self.cleaning is None else round(self.cleaning),
+            "text": f"{say_amount(self.used)}{of} used",
+        }
 
 
 @dataclass(frozen=True)
@@ -62,7 +77,6 @@ class Figures:
 
     def describe(self) -> dict[str, Any]:
         """As the API shows it."""
-        quota = self.quota and {"limit": self.quota.limit, "used": self.quota.used}
         oldest = self.pending.oldest
         return {
             "pending": {
@@ -73,7 +87,7 @@ class Figures:
             "refused": [{"path": file.path, "reason": file.reason} for file in self.refused],
             "rescued": self.rescued,
             "read_only": bool(self.read_only),
-            "quota": quota,
+            "quota": self.quota and self.quota.describe(),
         }
 
 
@@ -91,6 +105,8 @@ def judge(state: State, figures: Figures, reason: str = "") -> tuple[Level, str]
         return Level.ERROR, _refused(figures)
     if figures.read_only:
         return Level.ERROR, figures.read_only
+    if figures.quota and figures.quota.cleaning is not None:
+        return Level.WARNING, _cleaning(figures.quota.cleaning)
     if state in (State.PREPARE, State.MOUNTING):
         return Level.BUSY, "Your storage is being connected."
     if figures.failing or (figures.pending.oldest or 0) > LATE:
@@ -98,6 +114,12 @@ def judge(state: State, figures: Figures, reason: str = "") -> tuple[Level, str]
     if figures.pending.files:
         return Level.BUSY, f"{_are(figures.pending.files)} being saved to the object store."
     return _at_rest(figures)
+
+
+def _cleaning(seconds: float) -> str:
+    minutes = max(round(seconds / 60), 1)
+    time = "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return f"Your quota is used up. For {time} you can delete files; new ones may be refused."
 
 
 def _at_rest(figures: Figures) -> tuple[Level, str]:

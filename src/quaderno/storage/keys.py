@@ -1,4 +1,5 @@
-"""S3 keys for rclone: fetched from the hub, kept in memory, served on loopback.
+"""S3 keys for rclone: fetched from the hub, kept in memory, served on loopback. With them comes
+the person's quota.
 
 rclone asks as AWS SDKs ask a container credential provider, with a token of that one person, and
 never sees an identity token. An outage of the hub is not noticed as long as the keys live.
@@ -10,6 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 from starlette.applications import Starlette
@@ -52,6 +54,7 @@ class HubKeys:
         self._config, self._client, self._now = config, client, now
         self._kept: dict[str, Kept] = {}
         self._renewals: dict[str, asyncio.Task[Keys]] = {}
+        self._quotas: dict[str, int] = {}
 
     async def get(self, username: str) -> Keys:
         """Valid keys of `username`.
@@ -79,9 +82,14 @@ class HubKeys:
             task.add_done_callback(lambda _: self._renewals.pop(username))
         return self._renewals[username]
 
+    def quota(self, username: str) -> int:
+        """Bytes that their bucket may hold, as the hub said last; 0: no limit, or not known."""
+        return self._quotas.get(username, 0)
+
     async def _renew(self, username: str) -> Keys:
         try:
-            keys = Keys.from_container_credentials(await self._ask(username))
+            answer = await self._ask(username)
+            keys = Keys.from_container_credentials(answer)
         except StorageError as error:
             kept = self._kept.get(username)
             if kept is None or kept.keys.expiration <= self._now():
@@ -89,11 +97,13 @@ class HubKeys:
             LOG.warning("%s keeps keys until %s: %s", username, kept.keys.expiration, error)
             self._kept[username] = Kept(kept.keys, self._now() + TRY_AGAIN)
             return kept.keys
+        if isinstance(quota := answer.get("Quota"), int):
+            self._quotas[username] = quota
         ahead = min(RENEW_AHEAD, (keys.expiration - self._now()) / 2)
         self._kept[username] = Kept(keys, keys.expiration - ahead)
         return keys
 
-    async def _ask(self, username: str) -> dict[str, str]:
+    async def _ask(self, username: str) -> dict[str, Any]:
         port = self._config.ports.hub
         url = f"http://127.0.0.1:{port}/hub/api/quaderno/users/{username}/s3-keys"
         token = self._config.agent.hub_token.get_secret_value()

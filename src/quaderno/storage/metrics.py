@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from quaderno.storage.cache_disk import CacheDisk
-from quaderno.storage.health import Level
+from quaderno.storage.health import NOTICE_AT, Level
 from quaderno.storage.states import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -57,8 +57,22 @@ class _People(Collector):
             ("refused_files", "Files that the store refuses.", self._sum("refused", len)),
             ("rescued_files", "Files kept aside for their owners.", self._sum("rescued", int)),
             ("read_only_people", "People who cannot write now.", self._sum("read_only", int)),
+            *self._quotas(),
         ):
             yield GaugeMetricFamily(f"quaderno_storage_{name}", text, value)
+
+    def _quotas(self) -> Iterator[tuple[str, str, int]]:
+        quotas = [quota for person in self._people if (quota := person["quota"])]
+        limited = [quota for quota in quotas if quota["limit"]]
+        near = [quota for quota in limited if quota["used"] >= NOTICE_AT * quota["limit"]]
+        yield "used_bytes", "Bytes in personal buckets.", sum(quota["used"] for quota in quotas)
+        yield "quota_bytes", "Sum of the quotas.", sum(quota["limit"] for quota in limited)
+        yield "quota_near_people", "People who use 80 % of their quota or more.", len(near)
+        yield (
+            "quota_full_people",
+            "People whose quota is used up.",
+            sum(quota["full"] for quota in quotas),
+        )
 
     def _by(self, label: str, text: str, values: Iterable[str]) -> Metric:
         """Every value, that a graph may go back to zero."""

@@ -83,6 +83,11 @@ class MountPlan:
         return tuple(area for area in self.areas if not area.read_only)
 
     @property
+    def home(self) -> Area:
+        """The personal bucket."""
+        return self.areas[0]
+
+    @property
     def notice(self) -> Path:
         """Says that storage is unavailable, to who looks into `cloud_storage`."""
         return self.root / NOTICE_FILE

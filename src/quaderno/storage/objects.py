@@ -1,7 +1,7 @@
 """One person's objects, read and written with their own keys while rclone cannot do it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -126,6 +126,20 @@ class Objects:
             TransferManager(self._s3, _TRANSFER) as manager,
         ):
             manager.copy(source, *to).result()
+
+    def bucket_headers(self, bucket: str) -> Mapping[str, str]:
+        """Of the answer to HEAD Bucket, in which some stores say how much it holds."""
+        with self._asking(f"show {bucket}"):
+            return self._s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]
+
+    def page_size(self, bucket: str, token: str) -> tuple[int, str]:
+        """Bytes of the next thousand objects, and the token of the page after them; both begin
+        and end with an empty one."""
+        more: Any = {"ContinuationToken": token} if token else {}
+        with self._asking(f"list {bucket}"):
+            page = self._s3.list_objects_v2(Bucket=bucket, **more)
+        size = sum(entry["Size"] for entry in page.get("Contents", ()))
+        return size, page.get("NextContinuationToken", "")
 
     def count(self, bucket: str, prefix: str) -> int:
         """How many objects there are below `prefix`, directory markers not counted."""

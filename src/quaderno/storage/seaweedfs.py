@@ -125,9 +125,13 @@ def command(config: Config) -> list[str]:
         "s3.autoCreateBucket": False,
         "s3.allowDeleteBucketNotEmpty": False,
     }
-    weed = Path(sys.prefix) / "bin" / "weed"
     arguments = [f"-{name}={_text(value)}" for name, value in options.items()]
-    return [str(weed), "-logtostderr=true", "server", *arguments]
+    return [program(), "-logtostderr=true", "server", *arguments]
+
+
+def program() -> str:
+    """SeaweedFS's one program."""
+    return str(Path(sys.prefix) / "bin" / "weed")
 
 
 def _text(value: object) -> str:

@@ -19,6 +19,7 @@ HELD = 1e6  # seconds until an upload starts that is held back
 _AT_ONCE = -1e9  # rclone's word for "as soon as possible", in seconds
 _FAILED = re.compile(r"failed to upload try #(\d+)")
 _REFUSED = re.compile(r"StatusCode: 4\d\d|AccessDenied|Forbidden|QuotaExceeded|InvalidAccessKey")
+_ANSWERED = re.compile(r"StatusCode: [45]\d\d")
 _LOG_MOST = 4 << 20  # bytes of the log that are read at once
 
 
@@ -55,6 +56,12 @@ async def in_progress(rclone: Rclone, plan: MountPlan) -> int:
         cached = (await rclone.call("vfs/stats", fs=area.remote)).get("diskCache", {})
         total += cached.get("uploadsInProgress", 0) + cached.get("uploadsQueued", 0)
     return total
+
+
+async def moved(rclone: Rclone) -> int:
+    """Bytes that rclone has read and written since its start. Raises StorageError."""
+    stats = await rclone.call("core/stats", within=ASK_WITHIN, short=True)
+    return int(stats.get("bytes") or 0) + int(stats.get("serverSideCopyBytes") or 0)
 
 
 async def hurry(rclone: Rclone, waiting: list[Upload]) -> None:
@@ -112,6 +119,7 @@ class Refusals:
             status = log.stat()
             self._position, self._inode = status.st_size, status.st_ino
         self._reasons: dict[str, str] = {}
+        self.full: Area | None = None  # whose bucket has no room: a refusal is for that
 
     def read(self) -> None:
         """Read what is new. Blocking."""
@@ -132,12 +140,17 @@ class Refusals:
         return [
             upload
             for upload in waiting
-            if upload.failed and _REFUSED.search(self._reasons.get(upload.file.name, ""))
+            if upload.failed and (self.is_quota(upload) or self._is_refusal(upload))
         ]
 
     def is_quota(self, upload: Upload) -> bool:
         """Whether it is refused for want of space in the bucket."""
-        return "Quota" in self._reasons.get(upload.file.name, "")
+        text = self._reasons.get(upload.file.name, "")
+        # SeaweedFS does not say why.
+        return "Quota" in text or (upload.file.area == self.full and bool(_ANSWERED.search(text)))
+
+    def _is_refusal(self, upload: Upload) -> bool:
+        return bool(_REFUSED.search(self._reasons.get(upload.file.name, "")))
 
     def reason(self, upload: Upload) -> str:
         """One sentence about a refused upload."""

@@ -24,6 +24,7 @@ from quaderno.storage import directories, health, mount_table, mounting, uploads
 from quaderno.storage.freshness import Refresher
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.lease_keeper import LeaseKeeper
+from quaderno.storage.local import Local
 from quaderno.storage.mounts import MountPlan
 from quaderno.storage.rclone import Rclone
 from quaderno.storage.states import REFUSED_MOST, RETRY_LEAST, RETRY_MOST, State, WaitingError
@@ -45,6 +46,7 @@ class UserMounts:
         self._watch = Watch(config, keys, plan)
         self._lease = LeaseKeeper(config, keys, plan)
         self._refresher = Refresher(plan, config.agent.refresh)
+        self._local = Local(config, plan)
         self._suspended = False
         self._waits_since: float | None = None
         self._rclone: Rclone | None = None
@@ -68,6 +70,7 @@ class UserMounts:
     def use(self, server: str) -> None:
         """`server` uses the mounts from now on; what is waited for is tried now. Raises OSError."""
         self._suspended = False
+        self._local.limit()
         self._register(self.servers | {server})
         if self.state.is_waiting:
             self.state = State.PREPARE  # whoever waits gets the answer to come, not the last
@@ -107,11 +110,18 @@ class UserMounts:
         if self._rclone and self.state is State.READY:
             await self._refresher.all_now(self._rclone)
 
+    async def clean_up(self) -> None:
+        """Have a full bucket writable for a while, that its owner can delete files."""
+        self._watch.quota.allow_clean_up()
+        await self.look()
+
     async def look(self) -> None:
         """Bring the figures up to date."""
         if self._rclone is not None and self.state in (State.READY, State.DRAINING):
             with contextlib.suppress(StorageError, OSError):  # as they were last time, then
                 await self._watch.look(self._rclone, may_send=self._lease.confirmed)
+        elif self.state is State.UNMOUNTED:
+            self._watch.look_at_quota()
 
     def mounts_changed(self, present: set[Path]) -> None:
         """Told after each change of the mount table: somebody may have unmounted an area."""
@@ -153,6 +163,7 @@ class UserMounts:
             "cloud_storage": str(self.plan.root),
             "local": str(self.plan.local),
             "lease": self._lease.describe() if self.state is State.WAIT_LEASE else None,
+            "local_quota": self._local.describe(),
         } | self._watch.figures.describe()
 
     # --- the machine

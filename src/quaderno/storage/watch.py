@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from quaderno.config import Config
@@ -28,6 +29,7 @@ from quaderno.storage.health import Figures, Pending, Refused
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.mounts import MountPlan
 from quaderno.storage.objects import Objects
+from quaderno.storage.quota import Guard
 from quaderno.storage.rclone import Rclone
 from quaderno.storage.strays import Strays
 from quaderno.storage.uploads import Refusals, Upload
@@ -52,6 +54,8 @@ class Watch:
         self._refusals = Refusals(plan.state / "rclone.log")
         self._scan_at = self._probe_at = self._count_at = 0.0
         self._looking = asyncio.Lock()
+        self.quota = Guard(config, keys, plan)
+        self._closed = False  # whether everything is read-only, for reasons other than the quota
         self._failed: set[Path] = set()
         self._rescued = 0
         self._files: list[CachedFile] = []
@@ -77,7 +81,13 @@ class Watch:
             await self._return_strays(rclone)
             await uploads.release(rclone, self.waiting)
             await self._try_again(rclone)
+        self._refusals.full = self._plan.home if self.quota.store_is_full else None
         refused = self._refused()
+        self.quota.look(
+            self.waiting,
+            await uploads.moved(rclone),
+            refused=any(self._refusals.is_quota(each) for each in refused),
+        )
         reason = await asyncio.to_thread(self._enforce, refused)
         self.figures = Figures(
             pending=await asyncio.to_thread(self._pending),
@@ -89,7 +99,13 @@ class Watch:
             read_only=reason,
             failing=bool(self._strays.kept)
             or any(each.failed or each.held for each in self.waiting),
+            quota=self.quota.figures,
         )
+
+    def look_at_quota(self) -> None:
+        """While nothing is mounted."""
+        self.quota.look((), 0, refused=False)
+        self.figures = replace(self.figures, quota=self.quota.figures)
 
     async def unsent(self) -> Unsent:
         """What of the cache is not in the store, whether or not rclone knows."""
@@ -100,7 +116,7 @@ class Watch:
     def without_rclone(self, unsent: Unsent) -> None:
         """Figures of mounts that are not there."""
         self.waiting = []
-        self.figures = Figures(_as_pending(unsent), rescued=self._rescued)
+        self.figures = Figures(_as_pending(unsent), rescued=self._rescued, quota=self.quota.figures)
 
     # --- what a look consists of
 
@@ -185,13 +201,17 @@ class Watch:
         allow it again; the reason. Blocking."""
         here = {area.mountpoint for area in self._plan.writable}
         mounted = [each for each in mount_table.below(self._plan.root) if each.path in here]
-        reason = self._reason_for_read_only(refused, any(each.read_only for each in mounted))
-        wrong = [each.path for each in mounted if each.read_only is not bool(reason)]
+        reason = self._reason_for_read_only(refused, self._closed)
+        self._closed = bool(reason)
+        home, own = self._plan.home.mountpoint, self.quota.reason
         # While a file is open for writing it cannot be; the next look tries again.
-        for path in wrong:
-            if mount_table.set_read_only(path, read_only=bool(reason)):
-                LOG.warning("%s: %s", path, reason or "may be written again")
-        return reason
+        for each in mounted:
+            why = reason or (own if each.path == home else "")
+            if each.read_only is bool(why):
+                continue
+            if mount_table.set_read_only(each.path, read_only=bool(why)):
+                LOG.warning("%s: %s", each.path, why or "may be written again")
+        return reason or own
 
 
 def _as_pending(unsent: Unsent) -> Pending:

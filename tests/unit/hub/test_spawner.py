@@ -1,10 +1,13 @@
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import docker
+import jinja2
 import pytest
 
 from quaderno.config import Config
+from quaderno.hub import TEMPLATES, options
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
 from tests.service.running import free_ports
 
@@ -32,3 +35,31 @@ def test_a_stop_gives_up_rather_than_forget(spawner: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr("quaderno.hub.spawner_docker._ENGINE_PATIENCE", 0)
     with pytest.raises(docker.errors.DockerException):
         asyncio.run(spawner.stop())
+
+
+def test_where_the_local_files_are_is_remembered(config: Config, spawner: Any) -> None:
+    assert spawner.local_elsewhere() == "", "there are none"
+    spawner.local_is_here()
+    assert spawner.local_elsewhere() == ""
+    spawner.clear_state()
+    state = spawner.get_state()
+    other = config.model_copy(update={"node": "another-machine"})
+    later = QuadernoDockerSpawner(quaderno=other)
+    later.load_state(state)
+    assert later.local_elsewhere() == config.node_name
+    page = start_page(later)
+    assert "on this machine (another-machine) only" in page
+    assert f"Your files of last time are on {config.node_name}</strong>, and not here." in page
+    later.local_is_here()
+    assert later.local_elsewhere() == ""
+    assert "of last time" not in start_page(later)
+
+
+def start_page(spawner: Any) -> str:
+    """What its main part says."""
+    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    template = pages.get_template("spawn.html")
+    ada = SimpleNamespace(name="ada")
+    spawner.offer = lambda: options.offer(spawner.quaderno, {})
+    context = template.new_context({"spawner": spawner, "user": ada, "for_user": ada})
+    return " ".join("".join(template.blocks["main"](context)).split())

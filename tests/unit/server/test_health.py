@@ -66,6 +66,15 @@ REFUSED = [{"path": "cloud_storage/anna/a.csv", "reason": "The store is full."}]
         ({"level": "ok", "state": "UNMOUNTED"}, "Saved"),
         ({"level": "warning", "quota": {"limit": 10, "used": 9}}, "Storage nearly full"),
         ({"level": "warning", "quota": {"limit": 10, "used": 1}}, "See storage"),
+        ({"level": "warning", "quota": {"limit": 0, "used": 1}}, "See storage"),
+        (
+            {
+                "level": "error",
+                "read_only": True,
+                "quota": {"limit": 10, "used": 10, "full": True},
+            },
+            "Storage full",
+        ),
         ({"level": "warning", "rescued": 2}, "See storage"),
     ],
 )

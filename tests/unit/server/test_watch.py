@@ -31,6 +31,7 @@ class Hub(ThreadingHTTPServer):
             "GET storage": (200, STORAGE),
             "GET access-token": (200, {"access_token": "secret", "expires_at": 1_900_000_000}),
             "POST storage/refresh": (200, {}),
+            "POST storage/clean-up": (200, {}),
         }
         self.asked: Counter[str] = Counter()
         self.speaks = threading.Event()  # cleared: it does not answer
@@ -181,3 +182,11 @@ def test_a_refresh_that_cannot_be_says_why(hub: Hub, log: Log) -> None:
 def test_a_refresh_without_a_body_in_the_answer(hub: Hub, log: Log) -> None:
     hub.answers["POST storage/refresh"] = (204, None)
     assert asyncio.run(Watch(hub.environment, log).refresh())["refreshed"] is True
+
+
+def test_cleaning_up(hub: Hub, log: Log) -> None:
+    told = asyncio.run(Watch(hub.environment, log).clean_up())
+    assert told == {"allowed": True, "message": ""}
+    hub.answers["POST storage/clean-up"] = (503, {"message": "The node agent does not answer."})
+    told = asyncio.run(Watch(hub.environment, log).clean_up())
+    assert told == {"allowed": False, "message": "The node agent does not answer."}

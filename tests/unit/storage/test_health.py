@@ -33,6 +33,19 @@ REFUSED = Refused("alice/a", "The object store refuses it (AccessDenied).")
         (State.READY, Figures(rescued=1), Level.OK, "1 file is kept in .quaderno/rescued"),
         (State.READY, Figures(quota=Quota(100, 79)), Level.OK, "Everything is saved."),
         (State.READY, Figures(quota=Quota(100, 80)), Level.WARNING, "80% of your quota"),
+        (State.READY, Figures(quota=Quota(0, 80)), Level.OK, "Everything is saved."),
+        (
+            State.READY,
+            Figures(quota=Quota(100, 100, full=True, cleaning=890)),
+            Level.WARNING,
+            "For 15 minutes you can delete files",
+        ),
+        (
+            State.READY,
+            Figures(quota=Quota(100, 100, full=True, cleaning=20)),
+            Level.WARNING,
+            "For 1 minute you",
+        ),
         (State.DRAINING, Figures(Pending(1, 5, 1)), Level.BUSY, "1 file is being saved"),
     ],
 )
@@ -46,3 +59,10 @@ def test_why_not_yet() -> None:
     assert why_not_yet(0, failing=True) == ""
     assert why_not_yet(1, failing=False) == "1 file is not uploaded yet"
     assert why_not_yet(2, failing=True).endswith("the object store does not take them")
+
+
+def test_a_quota_is_described_in_the_units_of_the_settings() -> None:
+    described = Figures(quota=Quota(200 * 2**30, 3 * 2**29, cleaning=12.4)).describe()["quota"]
+    assert described["text"] == "1.5 GB of 200 GB used"
+    assert (described["full"], described["cleaning"]) == (False, 12)
+    assert Quota(0, 1).describe()["text"] == "1 byte used"

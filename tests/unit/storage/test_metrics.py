@@ -12,6 +12,7 @@ DISK = CacheDisk(total=100 << 30, free=5000, held=1 << 29, reserve=2 << 30)
 
 def person(state: str = "READY", level: str = "ok", **more: Any) -> dict[str, Any]:
     described = {"state": state, "level": level, "refused": [], "rescued": 0, "read_only": False}
+    described |= {"quota": None}
     return described | {"pending": {"files": 0, "bytes": 0, "oldest": None}} | more
 
 
@@ -56,6 +57,15 @@ def test_the_disk_of_the_caches() -> None:
     found = values()
     assert found["cache_disk_free_bytes"] == 5000
     assert found["cache_disk_ballast_missing_bytes"] == 1 << 29
+
+
+def test_quotas() -> None:
+    def using(used: int, limit: int, *, full: bool = False) -> dict[str, Any]:
+        return person(quota={"used": used, "limit": limit, "full": full})
+
+    found = values(using(79, 100), using(80, 100), using(100, 100, full=True), using(7, 0))
+    assert (found["used_bytes"], found["quota_bytes"]) == (266, 300)
+    assert (found["quota_near_people"], found["quota_full_people"]) == (2, 1)
 
 
 def test_nobody_is_named() -> None:

@@ -4,6 +4,7 @@
 const storage = document.getElementById("storage");
 const takeOver = storage.querySelector('[data-is="take-over"]'); // only from a node that is silent
 const every = 5000; // milliseconds
+const headers = { "X-XSRFToken": storage.dataset.xsrf };
 
 function set(name, text) {
   const element = storage.querySelector(`[data-is="${name}"]`);
@@ -21,11 +22,15 @@ function size(bytes) {
   return `${unit && bytes < 10 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
 }
 
-function show({ level, message, pending, refused, rescued, user, lease }) {
+function show(told) {
+  const { level, message, pending, refused, rescued, user, quota, node, lease } = told;
+  const local = told.local_quota;
   storage.dataset.level = level;
   takeOver.hidden = !lease?.stale;
   set("holder", lease?.node ?? "");
   set("message", message);
+  showQuota(quota);
+  set("local", local ? `In local, on ${node}: ${local.text}` : "");
   const files = pending.files === 1 ? "1 file" : `${pending.files} files`;
   set("pending", pending.files ? `Not in the object store yet: ${files}, ${size(pending.bytes)}` : "");
   const list = storage.querySelector('[data-is="refused"]');
@@ -44,7 +49,7 @@ async function request(method, path) {
   try {
     const answer = await fetch(storage.dataset.url + path, {
       method,
-      headers: { "X-XSRFToken": storage.dataset.xsrf },
+      headers,
     });
     const body = await answer.json();
     if (answer.ok) {
@@ -67,4 +72,5 @@ async function ask() {
 }
 
 takeOver.querySelector("button").addEventListener("click", () => request("POST", "/take-over"));
+offerCleanUp(storage.dataset.url, headers, show);
 ask();

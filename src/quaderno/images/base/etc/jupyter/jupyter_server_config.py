@@ -14,6 +14,8 @@ c.ServerApp.jpserver_extensions = {
 }
 # The environment belongs to the image: people add to it with pip, not by a button.
 c.LabApp.extension_manager = "readonly"
+# What is deleted in cloud_storage would be moved within the bucket, and free nothing of the quota.
+c.FileContentsManager.delete_to_trash = False
 
 # Saving copies the notebook to `.~name`, writes, and removes the copy. In the bucket that costs
 # nothing, for uploads begin a second after a file is closed; and whenever a server dies in the

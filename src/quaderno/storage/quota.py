@@ -1,0 +1,101 @@
+"""One person's quota: how full their bucket is, when it takes nothing more, and cleaning up.
+
+What waits to be uploaded counts as used, and so does what was uploaded after the last measurement:
+a program is to be told before the store has to refuse. Then the bucket's mount is read-only, in
+which nothing can be deleted either; so its owner may have it writable for a while, to clean up.
+The store's own quota remains in force meanwhile.
+"""
+
+import time
+from collections.abc import Iterable
+
+from quaderno.config import Config
+from quaderno.quantities import say_amount
+from quaderno.storage.health import NOTICE_AT, Quota
+from quaderno.storage.keys import HubKeys
+from quaderno.storage.mounts import MountPlan
+from quaderno.storage.uploads import Upload
+from quaderno.storage.usage import ACTIVE, Meter
+
+CLEAN_UP = 900.0  # seconds
+
+
+class Guard:
+    """Knows whether the personal bucket is full; never waits for the store."""
+
+    def __init__(self, config: Config, keys: HubKeys, plan: MountPlan) -> None:
+        self._meter, self._plan = Meter(config, keys, plan.username), plan
+        self._waiting: dict[int, int] = {}  # bytes by rclone's number of the upload
+        self._sent: list[tuple[float, int]] = []  # when, and bytes
+        self._moved, self._moved_at = -1, 0.0
+        self._refused = False
+        self._until = 0.0
+
+    def look(self, waiting: Iterable[Upload], moved: int, *, refused: bool) -> None:
+        """Take note of what waits now, of the bytes that rclone has `moved` so far, and whether
+        the store refuses files for the quota; have the bucket measured when it is time."""
+        now = time.monotonic()
+        if moved != self._moved:
+            self._moved, self._moved_at = moved, now
+        here = {each.id: each.bytes for each in waiting if each.file.area == self._plan.home}
+        self._sent += [(now, size) for id_, size in self._waiting.items() if id_ not in here]
+        since = self._meter.last.since if self._meter.last else now
+        self._sent = [sent for sent in self._sent if sent[0] >= since]
+        self._waiting, self._refused = here, refused
+        if not self.full:
+            self._until = 0.0
+        self._meter.measure(
+            often=now < self._moved_at + ACTIVE, urgent=self.full or self._part >= NOTICE_AT
+        )
+
+    def allow_clean_up(self) -> None:
+        """Have the bucket writable for CLEAN_UP seconds although it is full."""
+        if self.full:
+            self._until = time.monotonic() + CLEAN_UP
+
+    @property
+    def full(self) -> bool:
+        """Whether the bucket takes nothing more."""
+        return self._refused or self._part >= 1
+
+    @property
+    def store_is_full(self) -> bool:
+        """Whether the store itself has reason to refuse."""
+        last, limit = self._meter.last, self._meter.limit
+        return last is not None and 0 < limit <= last.used
+
+    @property
+    def reason(self) -> str:
+        """Why the bucket cannot be written to, for its owner; nothing when it can."""
+        if not self.full or self._cleaning is not None:
+            return ""
+        limit = self._meter.limit
+        quota = f"Your quota of {say_amount(limit)}" if limit else "Your quota in the object store"
+        return f"{quota} is used up: delete what you do not need."
+
+    @property
+    def figures(self) -> Quota | None:
+        """None while nothing is known."""
+        last = self._meter.last
+        if last is None:
+            return None
+        return Quota(self._meter.limit, self._used, self.full, self._cleaning)
+
+    @property
+    def _used(self) -> int:
+        last = self._meter.last
+        return (last.used if last else 0) + sum(size for _, size in self._sent)
+
+    @property
+    def _part(self) -> float:
+        """Of the quota, with what waits."""
+        limit = self._meter.limit
+        if not limit or self._meter.last is None:
+            return 0.0
+        return (self._used + sum(self._waiting.values())) / limit
+
+    @property
+    def _cleaning(self) -> float | None:
+        """Seconds that are left for cleaning up."""
+        left = self._until - time.monotonic()
+        return left if left > 0 else None

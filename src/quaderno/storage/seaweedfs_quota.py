@@ -1,0 +1,148 @@
+"""The embedded store's quotas: setting them, having them take effect, and what buckets hold.
+
+A quota is a field of the bucket's entry in the filer. Once a minute SeaweedFS compares it with the
+bucket's volumes and closes the bucket to writing (`readOnly` in its `filer.conf`) or opens it
+again; `s3.bucket.quota.enforce` does the same at once. Uploads into a closed bucket are answered
+with InternalError, deletions are done. Only `weed shell` changes quotas, over gRPC; the rest is
+asked by HTTP. Master and filer know no authentication: root and system users alone reach them.
+"""
+
+import os
+import subprocess
+import threading
+import time
+from collections import Counter
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from quaderno.config import Config
+from quaderno.errors import StorageError
+from quaderno.storage import seaweedfs
+
+PATIENCE = 20.0  # seconds
+_SHARE = 0.1  # of the time may go into asking the master, for all people of a node together
+_LAG = 8.0  # seconds until the master knows what was written to a volume
+_UNIT = 2**20  # quotas are in MiB
+
+
+def ensure_quota(config: Config, bucket: str, limit: int) -> None:
+    """Have `bucket` hold `limit` bytes at most, rounded up to MiB; 0: no limit. Idempotent.
+
+    Blocking. Raises StorageError.
+    """
+    wanted = -(-limit // _UNIT)
+    if _quota(config, bucket) == wanted * _UNIT:
+        return
+    operation = f"-op=set -sizeMB={wanted}" if wanted else "-op=remove"
+    said = _shell(config, f"s3.bucket.quota -name={bucket} {operation}")
+    if _quota(config, bucket) != wanted * _UNIT:
+        raise StorageError(f"The store did not set the quota of {bucket}: {said}")
+
+
+def enforce(config: Config) -> None:
+    """Close the buckets that are over their quota to writing, and open the others, now rather
+    than within a minute. Blocking. Raises StorageError."""
+    _shell(config, "s3.bucket.quota.enforce -apply")
+
+
+@cache
+def volumes(url: str) -> "Volumes":
+    """The one of this process for a master."""
+    return Volumes(url)
+
+
+class Volumes:
+    """What every bucket holds, by its volumes: one answer of the master serves everybody.
+
+    Data count as they are stored, compressed; what was deleted counts no more.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url, self._lock = url, threading.Lock()
+        self._used: Counter[str] = Counter()
+        self._since = self._ask_at = 0.0
+
+    def used(self, bucket: str) -> tuple[int, float]:
+        """Bytes in `bucket`, and since when (monotonic seconds) they may not be all. Blocking.
+
+        Raises StorageError.
+        """
+        with self._lock:
+            began = time.monotonic()
+            if began >= self._ask_at:
+                self._used, self._since = by_bucket(_get(self._url)), began - _LAG
+                now = time.monotonic()
+                self._ask_at = now + (now - began) / _SHARE
+            return self._used[bucket], self._since
+
+
+def by_bucket(answer: dict[str, Any]) -> Counter[str]:
+    """The master's `/vol/status` summed up; each volume once, however many copies it has.
+
+    Raises StorageError when it knows of no volume server, as just after its start.
+    """
+    centers = (answer.get("Volumes") or {}).get("DataCenters") or {}
+    nodes = [node for racks in centers.values() for rack in racks.values() for node in rack.items()]
+    if not nodes:
+        raise StorageError("The store's master knows of no volumes yet", "It is tried again")
+    largest: dict[tuple[str, int], int] = {}
+    for _, held in nodes:
+        for volume in held or ():
+            name = volume["Collection"], volume["Id"]
+            live = max(volume["Size"] - volume["DeletedByteCount"], 0)
+            largest[name] = max(largest.get(name, 0), live)
+    used: Counter[str] = Counter()
+    for (bucket, _), size in largest.items():
+        used[bucket] += size
+    return used
+
+
+def master_url(config: Config) -> str:
+    """Where `Volumes` asks."""
+    return f"http://127.0.0.1:{config.ports.store_master}/vol/status"
+
+
+def _quota(config: Config, bucket: str) -> int:
+    """Bytes; 0 when there is none."""
+    filer = f"http://127.0.0.1:{config.ports.store_filer}"
+    return max(int(_get(f"{filer}/buckets/{quote(bucket)}?metadata=true").get("Quota") or 0), 0)
+
+
+def _get(url: str) -> dict[str, Any]:
+    try:
+        with httpx.Client(timeout=PATIENCE, trust_env=False) as client:
+            answer = client.get(url, headers={"Accept": "application/json"})
+            answer.raise_for_status()
+            return dict(answer.json())
+    except (httpx.HTTPError, ValueError) as error:
+        raise StorageError(f"The store does not answer {url}: {error!r}") from error
+
+
+def _shell(config: Config, line: str) -> str:
+    """What `weed shell` says to one command; its exit status is 0 whatever happened."""
+    ports = config.ports
+    try:
+        done = subprocess.run(
+            [
+                seaweedfs.program(),
+                "shell",
+                f"-master=127.0.0.1:{ports.store_master}.{ports.store_master_grpc}",
+                f"-filer=127.0.0.1:{ports.store_filer}.{ports.store_filer_grpc}",
+            ],
+            input=line + "\n",
+            env={"PATH": os.environ.get("PATH", ""), **seaweedfs.environment(config)},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PATIENCE,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StorageError(f"`{line}` failed at the store: {error}") from error
+    said = " ".join(f"{done.stdout} {done.stderr}".split())
+    if "error:" in said:
+        raise StorageError(f"`{line}` failed at the store: {said}")
+    return said
