@@ -19,10 +19,18 @@ from pathlib import Path
 ROOT = Path("/workarea")
 KEPT = ("cloud_storage", "local")  # directories of the root that outlive the server
 MOST_ENTRIES = 500_000  # looked at; beyond, a finding is not complete
-# What programs make again by themselves. The first tells a directory by its own name, the second by
-# what lies in it (caches: https://bford.info/cachedir/; environments of venv and conda).
+# What programs make again by themselves: directories of these names, those with a tag in them
+# (https://bford.info/cachedir/), and of an environment of venv or conda, which lies beside people's
+# own files when they make one in the directory where they work, its own parts.
 LEFT_OUT = frozenset({".cache", ".ipynb_checkpoints", "__pycache__", "node_modules"})
-LEFT_OUT_WITH = frozenset({"CACHEDIR.TAG", "conda-meta", "pyvenv.cfg"})
+CACHE_TAG = "CACHEDIR.TAG"
+ENVIRONMENT_MARKS = frozenset({"conda-meta", "pyvenv.cfg"})
+ENVIRONMENT_PARTS = frozenset(
+    {
+        *("bin", "compiler_compat", "conda-meta", "etc", "include", "lib", "lib64", "libexec"),
+        *("man", "sbin", "share", "shell", "ssl", "var", "x86_64-conda-linux-gnu"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ def find(root: Path, since: int, mounts: frozenset[str], within: float) -> Findi
         except OSError:
             finding.unseen.append(directory)
             continue
-        if directory and any(entry.name in LEFT_OUT_WITH for entry in entries):
+        if directory and any(entry.name == CACHE_TAG for entry in entries):
             finding.left_out.append(directory)
             continue
         seen += len(entries)
@@ -91,6 +99,8 @@ def _sort(
     finding: Finding,
 ) -> Iterator[str]:
     """Puts what is found where it belongs; yields the directories to look into."""
+    environment = any(entry.name in ENVIRONMENT_MARKS for entry in entries)
+    left_out = LEFT_OUT | ENVIRONMENT_PARTS if environment else LEFT_OUT
     for entry in entries:
         path = f"{directory}/{entry.name}" if directory else entry.name
         if entry.path in mounts or (not directory and entry.name in KEPT):
@@ -101,10 +111,12 @@ def _sort(
             finding.unseen.append(path)
             continue
         if stat.S_ISDIR(status.st_mode):
-            if entry.name in LEFT_OUT:
+            if entry.name in left_out:
                 finding.left_out.append(path)
             else:
                 yield path
+        elif entry.name in ENVIRONMENT_MARKS:
+            continue
         elif stat.S_ISREG(status.st_mode) and status.st_ctime_ns >= since:
             finding.files.append(File(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
 

@@ -100,7 +100,8 @@ class Node:
     def keys_in_s3(self, user: str, bucket: str) -> set[str]:
         """All but the lease."""
         listed = self.s3(user).list_objects_v2(Bucket=bucket).get("Contents", [])
-        return {item["Key"] for item in listed} - {leases.KEY, f"{Path(leases.KEY).parent}/"}
+        own = leases.key(user)
+        return {item["Key"] for item in listed} - {own, f"{Path(own).parent}/"}
 
     def content(self, user: str, key: str) -> bytes:
         """Of an object in their bucket."""

@@ -20,6 +20,7 @@ from tests.contract.node_fixtures import WRITE, Node, as_user, running_node, sec
 from tests.contract.storage_fixtures import eventually
 
 Pair = tuple[Node, Node]
+SCRATCH = "scratch"  # the bucket
 SOON = 30  # seconds until a lease is stale, where a test waits for that
 LOST = 10  # the same of a node that is not there
 PUT = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
@@ -57,7 +58,8 @@ def _no_fault_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 def lease_text(node: Node, user: str) -> bytes | None:
     """What is in the store now."""
     try:
-        return node.content(user, leases.KEY)
+        answer = node.s3(user).get_object(Bucket=SCRATCH, Key=leases.key(user))
+        return bytes(answer["Body"].read())
     except ClientError as error:
         assert error.response["Error"]["Code"] == "NoSuchKey"
         return None
@@ -68,7 +70,7 @@ def lease(node: Node, user: str) -> Lease | None:
 
 
 def put_lease(node: Node, user: str, body: bytes) -> None:
-    node.s3(user).put_object(Bucket=user, Key=leases.KEY, Body=body)
+    node.s3(user).put_object(Bucket=SCRATCH, Key=leases.key(user), Body=body)
 
 
 def of_a_lost_node(**changes: object) -> bytes:
@@ -177,7 +179,7 @@ def test_the_second_waits_until_the_first_has_sent_everything(calm: Pair) -> Non
 
 
 @pytest.mark.parametrize(
-    "nonsense", [b"", b"not JSON", b"[1]", b'{"node": 1}', of_a_lost_node(dirty=7)]
+    "nonsense", [b"", b"not JSON", b"[" * 4000, b'{"node": 1}', of_a_lost_node(dirty=7)]
 )
 def test_nonsense_in_place_of_a_lease_is_nobodys(calm: Pair, nonsense: bytes) -> None:
     first, _ = calm
@@ -189,7 +191,10 @@ def test_nonsense_in_place_of_a_lease_is_nobodys(calm: Pair, nonsense: bytes) ->
     held = lease(first, "carol")
     assert held is not None
     assert held.node == node_id(first.config)
-    assert "carol: .quaderno/lease.json is no lease" in (first.config.dir / "agent.log").read_text()
+    assert (
+        "scratch/carol/.quaderno/lease.json is no lease"
+        in (first.config.dir / "agent.log").read_text()
+    )
 
 
 @pytest.mark.parametrize("vandal", ["removed", "overwritten"])
@@ -201,7 +206,7 @@ def test_who_deletes_the_lease_of_a_node_that_renews_it_changes_nothing(
     first.ready(user)
     rclone = first.rclone(user)
     if vandal == "removed":
-        first.s3(user).delete_object(Bucket=user, Key=leases.KEY)
+        first.s3(user).delete_object(Bucket=SCRATCH, Key=leases.key(user))
     else:
         put_lease(first, user, b"{}")
     with said_to_be_dirty(first, user):  # which is a reason to renew it now

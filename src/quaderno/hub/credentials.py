@@ -106,7 +106,8 @@ class CredentialsHandler(ScopedHandler):
         """Who asked: a service, or what a person's token is for (its note names the server)."""
         if isinstance(self.current_user, Service):
             return f"service {self.current_user.name}"
-        return str(getattr(self.get_token(), "note", None) or "a token without a note")
+        note = getattr(self.get_token(), "note", None)
+        return json.dumps(note) if note else "a token without a note"  # one line, whatever it is
 
     def _hand_out(self, answer: dict[str, Any]) -> None:
         self.set_header("Cache-Control", "no-store")

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import requests
-from docker.errors import DockerException
 from dockerspawner import DockerSpawner
 from pydantic import ValidationError
 from sqlalchemy.orm import object_session
@@ -22,7 +20,7 @@ from quaderno.config import Config
 from quaderno.errors import StorageError
 from quaderno.hub import inside, workarea
 from quaderno.hub.agent_client import shared
-from quaderno.hub.inside import InsideError, NoProgramError
+from quaderno.hub.inside import ENGINE_ERRORS, InsideError, NoProgramError
 from quaderno.hub.workarea import Look, Saved, Stop
 
 # Seconds: for somebody who looks at a page; for a stop, which must end; for what can wait.
@@ -33,7 +31,6 @@ REFRESH = 4.0
 _KEPT_FOR = 60.0  # seconds from copying to the stop that it was for
 _STOPPED_IN = 600.0  # and to its end
 _GRACE = 10.0  # seconds by which the program ends before it is given up
-_ENGINE_ERRORS = (DockerException, requests.RequestException)
 
 Why = Literal["person", "administrator", "idle", "age", "ended"]
 
@@ -128,9 +125,9 @@ class GuardedSpawner(DockerSpawner):
         with self._before_stop():
             try:
                 saved = await self._save(None, SAVE_PATIENTLY)
-            except (InsideError, *_ENGINE_ERRORS) as error:
+            except (InsideError, *ENGINE_ERRORS) as error:
                 raise UnsavedError("Your server does not answer, so nothing was copied.") from error
-            if saved.left.count:
+            if saved.left.count or not saved.saw_all:
                 raise UnsavedError(workarea.unsaved(saved))
             self._stop_follows(Stop(at=_now(), by=why, saved=saved))
 
@@ -175,7 +172,7 @@ class GuardedSpawner(DockerSpawner):
         limit = self.quaderno.servers.saved_size
         try:
             saved = await self._save(limit, SAVE)
-        except (InsideError, *_ENGINE_ERRORS) as error:
+        except (InsideError, *ENGINE_ERRORS) as error:
             return Stop(at=_now(), by=why, problem=self._problem(error))
         return Stop(at=_now(), by=why, saved=saved, limit=limit)
 

@@ -10,10 +10,13 @@ import time
 from http import HTTPStatus
 from typing import Any
 
+import requests
 from docker import APIClient
-from docker.errors import APIError
+from docker.errors import APIError, DockerException
 from docker.utils.socket import STDOUT, frames_iter
 
+# What talking to the engine may raise; APIError and NotFound are among them.
+ENGINE_ERRORS = (DockerException, requests.RequestException)
 MOST_OUTPUT = 2**20  # bytes
 _NO_SUCH_PROGRAM = (126, 127)  # exit status, as of a shell
 _NOT_FOUND = "executable file not found"
@@ -31,7 +34,7 @@ def run(client: APIClient, container: str, command: list[str], within: float) ->
     """What `command` prints in `container`, with its user and environment.
 
     Raises NoProgramError; InsideError when it fails, says too much, or nothing in `within` seconds;
-    and DockerException when the engine does not answer or knows no such container.
+    and one of ENGINE_ERRORS when the engine does not answer or knows no such container.
     """
     deadline = time.monotonic() + within
     try:

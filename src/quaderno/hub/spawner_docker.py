@@ -9,9 +9,8 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import httpx
-import requests
 from docker import APIClient
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 from jupyterhub.utils import maybe_future
 from traitlets import Any as AnyTrait
 
@@ -21,6 +20,7 @@ from quaderno.hub import networks, options, pulling, server
 from quaderno.hub.agent_client import AgentClient, shared
 from quaderno.hub.failures import SUGGESTION, StartFailure
 from quaderno.hub.guard import GuardedSpawner
+from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.local_files import RemembersNode
 from quaderno.hub.progress import Event, Progress
 
@@ -34,8 +34,6 @@ _STORAGE_PATIENCE = 10
 # Seconds a stop waits for an engine that does not answer, and between two tries.
 _ENGINE_PATIENCE = 60
 _TRY_AGAIN_AFTER = 2
-# What talking to the engine may raise; APIError and NotFound are among them.
-_ENGINE_ERRORS = (DockerException, requests.RequestException)
 
 
 class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
@@ -139,7 +137,7 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
             ip, port = await super().start()
             await self._answers(ip, port)
             self.answers = True
-        except _ENGINE_ERRORS as error:
+        except ENGINE_ERRORS as error:
             refused = isinstance(error, APIError)
             raise StartFailure(
                 "The container engine refused to start this server."
@@ -324,7 +322,7 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
             inspected = await self.docker("inspect_container", self.object_name)
         except NotFound:
             return 0
-        except _ENGINE_ERRORS as error:
+        except ENGINE_ERRORS as error:
             self.log.warning("Cannot ask the engine about %s: %s", self.object_name, error)
             return None
         state = inspected["State"]
@@ -346,7 +344,7 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
                 await self.docker("stop", self.object_name)
             except NotFound:
                 return
-            except _ENGINE_ERRORS as error:
+            except ENGINE_ERRORS as error:
                 if isinstance(error, APIError) or time.monotonic() > deadline:
                     raise
                 self.log.warning("Cannot stop %s yet: %s", self.object_name, error)
@@ -376,7 +374,7 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
     async def _remove(self, remove: Callable[[APIClient, str], None]) -> None:
         try:
             await self._in_thread(remove, self.object_name)
-        except _ENGINE_ERRORS as error:
+        except ENGINE_ERRORS as error:
             self.log.warning("%s of %s stays: %s", remove.__name__, self.object_name, error)
 
     @staticmethod

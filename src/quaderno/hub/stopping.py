@@ -9,14 +9,13 @@ from datetime import UTC
 from http import HTTPStatus
 from typing import Any
 
-from docker.errors import DockerException
 from jupyterhub.apihandlers.users import UserServerAPIHandler
 from jupyterhub.scopes import needs_scope
 from tornado import web
 
 from quaderno.hub import culling
 from quaderno.hub.guard import GuardedSpawner, UnsavedError, Why
-from quaderno.hub.inside import InsideError, NoProgramError
+from quaderno.hub.inside import ENGINE_ERRORS, InsideError, NoProgramError
 from quaderno.hub.scoped import WORKAREA_SCOPE, ScopedHandler
 
 _CHOICES = ("save", "leave")
@@ -85,7 +84,7 @@ class ServerHandler(UserServerAPIHandler):
         try:
             await spawner.keep_for_later(spawner.why)
         except UnsavedError as error:
-            self.log.warning("%s is not stopped yet: %s", spawner._log_name, error)
+            self.log.warning("%s is not stopped yet: %r", spawner._log_name, str(error))
             return False
         return True
 
@@ -107,7 +106,7 @@ class WorkareaHandler(ScopedHandler):
                 HTTPStatus.NOT_IMPLEMENTED,
                 "The image of this server cannot say which files exist only in it.",
             ) from error
-        except (InsideError, DockerException) as error:
+        except (InsideError, *ENGINE_ERRORS) as error:
             self.log.warning("Cannot look into %s: %s", spawner._log_name, error)
             raise web.HTTPError(
                 HTTPStatus.SERVICE_UNAVAILABLE,

@@ -65,6 +65,11 @@ class Saved(_Report):
     complete: bool
     unseen: Amount
 
+    @property
+    def saw_all(self) -> bool:
+        """Whether no file can have been overlooked."""
+        return self.complete and not self.unseen
+
 
 def parse_look(answer: bytes) -> Look:
     """What `quaderno-workarea list --json` printed. Raises InsideError."""
@@ -159,6 +164,11 @@ def _why(file: File, stop: Stop) -> str:
 
 def unsaved(saved: Saved) -> str:
     """Why a stop was put off: one sentence with what could not be copied."""
+    if not saved.left.count:
+        return (
+            "Not all of your server could be looked at, so files that exist only there may be "
+            f"left. Copied so far: {files(saved.copied)}."
+        )
     first = ", ".join(file.path for file in saved.left.files[:3])
     states = {
         "read-only": "cloud_storage is read-only now",

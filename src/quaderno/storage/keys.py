@@ -114,7 +114,7 @@ class HubKeys:
             raise StorageError(
                 f"The hub does not give out keys ({type(error).__name__})", "It is tried again"
             ) from error
-        if 400 <= answer.status_code < 500:
+        if 400 <= answer.status_code < 500 and answer.status_code != 429:
             reason = body.get("message") or f"HTTP {answer.status_code}"
             raise StorageRefusedError(
                 f"The hub has no keys for {username}: {reason}", "Log in again"

@@ -22,7 +22,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
 from quaderno.storage import directories, leases, uploads
@@ -77,6 +76,7 @@ class LeaseKeeper:
         self._config, self._keys, self._plan = config, keys, plan
         self._trusted = config.agent.lease_time * leases.TRUSTED
         self._node, self._held = node_id(config), Held.load(plan.lease)
+        self._object = config.store.scratch_bucket, leases.key(plan.username)
         self._found: Found | None = None
         self._chosen = ""
         self._since = datetime.now(UTC)
@@ -239,24 +239,24 @@ class LeaseKeeper:
         return True
 
     def _write(self, objects: Objects, found: Found | None, lease: Lease) -> Found | None:
-        content, bucket = lease.text().encode(), names.bucket(self._plan.username)
-        etag = objects.put_if(bucket, leases.KEY, content, found.etag if found else None)
+        content = lease.text().encode()
+        etag = objects.put_if(*self._object, content, found.etag if found else None)
         seen = self._look(objects) if etag else None
         return seen if seen and seen.etag == etag else None
 
     def _look(self, objects: Objects) -> Found | None:
-        content = objects.get(names.bucket(self._plan.username), leases.KEY, _MOST)
+        content = objects.get(*self._object, _MOST)
         if content is None:
             return None
         lease = Lease.read(content.body)
         if lease is None:
-            LOG.warning("%s: %s is no lease", self._plan.username, leases.KEY)
+            LOG.warning("%s is no lease", "/".join(self._object))
         return Found(lease, content.etag, content.modified, content.age)
 
     def _give_back(self, objects: Objects) -> None:
         found = self._look(objects)
         if found is not None and self._is_mine(found):
-            objects.delete_if(names.bucket(self._plan.username), leases.KEY, found.etag)
+            objects.delete_if(*self._object, found.etag)
 
     async def _ask(self, do: Callable[[Objects], T]) -> T:
         """Have it done with keys of now, in a thread. Raises StorageError."""

@@ -1,9 +1,10 @@
 """Which node may write a person's storage: its lease, and whether one that was found can be had.
 
 Pure.
-One object in the person's bucket names the node that has their storage mounted, and what of it is
-not in the store yet. Its age is reckoned by the store's clock alone (when the object was written
-against the time of the answer), so that no node's clock matters. The times inside are for people.
+One object in the person's own part of the scratch bucket names the node that has their storage
+mounted, and what of it is not in the store yet. Its age is reckoned by the store's clock alone
+(when the object was written against the time of the answer), so that no node's clock matters. The
+times inside are for people.
 """
 
 import json
@@ -11,10 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
-KEY = ".quaderno/lease.json"
 RENEWED_EACH = 5  # times in the time that it lasts
 TRUSTED = 1 / 3  # of that time it is without doubt one's own
 LASTS_MOST = 86_400  # seconds; whatever another node wrote, it is stale after a day
+
+
+def key(username: str) -> str:
+    """Of the lease of `username`, in the scratch bucket: a personal bucket that is full takes no
+    object, this one included, and would be closed to who wants to make room in it."""
+    return f"{username}/.quaderno/lease.json"
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Lease:
             node, name = fields["node"], fields["name"]
             dirty, lasts = fields["dirty"], fields["lasts"]
             files, size = dirty["files"], dirty["bytes"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
         if not all(isinstance(word, str) and word for word in (node, name)):
             return None

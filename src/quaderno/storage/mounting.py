@@ -95,7 +95,11 @@ async def start(
         raise outcome
     if isinstance(rclone, BaseException):
         raise rclone
-    lease.settle()
+    try:
+        lease.settle()
+    except OSError:
+        await rclone.quit()
+        raise
     return rclone
 
 

@@ -6,6 +6,7 @@ so two processes can never use one cache, and the lock ends when it does.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
@@ -103,7 +104,8 @@ class Rclone:
     async def kill(self) -> None:
         """End it now, if it has not ended; what it was to upload stays in its cache."""
         if not self.exited.is_set():
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             await self.exited.wait()
         await self._client.aclose()
 

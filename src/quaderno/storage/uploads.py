@@ -147,7 +147,9 @@ class Refusals:
         """Whether it is refused for want of space in the bucket."""
         text = self._reasons.get(upload.file.name, "")
         # SeaweedFS does not say why.
-        return "Quota" in text or (upload.file.area == self.full and bool(_ANSWERED.search(text)))
+        return "QuotaExceeded" in text or (
+            upload.file.area == self.full and bool(_ANSWERED.search(text))
+        )
 
     def _is_refusal(self, upload: Upload) -> bool:
         return bool(_REFUSED.search(self._reasons.get(upload.file.name, "")))

@@ -140,6 +140,17 @@ def test_why_a_stop_was_put_off(state: str, reason: str, words: str) -> None:
     assert sentence == f"1 file (5 bytes) could not be copied, because {words}: a.txt."
 
 
+@pytest.mark.parametrize("overlooked", [{"complete": False}, {"unseen": 1}])
+def test_a_server_that_was_not_looked_at_whole_puts_a_stop_off(overlooked: dict[str, Any]) -> None:
+    saved = stop(saved=overlooked).saved
+    assert saved
+    assert not saved.saw_all
+    assert workarea.unsaved(saved) == (
+        "Not all of your server could be looked at, so files that exist only there may be left. "
+        "Copied so far: 3 files (2.0 MB)."
+    )
+
+
 @pytest.mark.parametrize(
     ("amount", "words"),
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (9960, "10 kB"), (999_600, "1.0 MB")],

@@ -101,18 +101,25 @@ def test_caches_and_environments_are_left_out_and_named(place: Place) -> None:
     write(place, "env/pyvenv.cfg")
     write(place, "env/lib/python3/site.py")
     write(place, "conda/conda-meta/history")
+    write(place, "project/pyvenv.cfg")
+    write(place, "project/bin/python")
+    write(place, "project/mine.ipynb")
+    write(place, "project/src/lib/mine.py")
     write(place, "downloads/CACHEDIR.TAG")
     write(place, "repository/.git/HEAD")
     write(place, "work/.hidden")
     found = copies.look(place, WITHIN)
     assert sorted(file["path"] for file in found["files"]) == [
+        "project/mine.ipynb",
+        "project/src/lib/mine.py",
         "repository/.git/HEAD",
         "work/.hidden",
     ]
     assert found["left_out"] == [
-        "conda",
+        "conda/conda-meta",
         "downloads",
-        "env",
+        "env/lib",
+        "project/bin",
         "work/.ipynb_checkpoints",
         "work/__pycache__",
         "work/node_modules",

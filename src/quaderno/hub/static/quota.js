@@ -1,10 +1,9 @@
 // How much of a person's quota is used, on the hub's home page, and asking to be let in to clean up.
-"use strict";
 
 const quotaPart = document.getElementById("quota");
 const cleanUp = quotaPart.querySelector("button");
 
-function showQuota(quota) {
+export function showQuota(quota) {
   quotaPart.hidden = !quota;
   if (quota) {
     const part = quota.limit ? quota.used / quota.limit : 0;
@@ -18,7 +17,7 @@ function showQuota(quota) {
 }
 
 // Calls `show` with how the files are after the storage of `url` may be written to for a while.
-function offerCleanUp(url, headers, show) {
+export function offerCleanUp(url, headers, show) {
   cleanUp.addEventListener("click", async () => {
     cleanUp.disabled = true;
     try {

@@ -1,5 +1,4 @@
 // Before a server stops, the hub's home page says which files exist only in it; after, what became of them.
-"use strict";
 
 const notice = document.getElementById("notice");
 const dialog = document.getElementById("stopping");

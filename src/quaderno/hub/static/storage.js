@@ -1,5 +1,5 @@
 // Says on the hub's home page how a person's files are, and keeps it up to date.
-"use strict";
+import { offerCleanUp, showQuota } from "./quota.js";
 
 const storage = document.getElementById("storage");
 const takeOver = storage.querySelector('[data-is="take-over"]'); // only from a node that is silent
@@ -47,10 +47,7 @@ function show(told) {
 
 async function request(method, path) {
   try {
-    const answer = await fetch(storage.dataset.url + path, {
-      method,
-      headers,
-    });
+    const answer = await fetch(storage.dataset.url + path, { method, headers });
     const body = await answer.json();
     if (answer.ok) {
       show(body);

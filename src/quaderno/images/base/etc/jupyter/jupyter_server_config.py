@@ -16,6 +16,7 @@ c.ServerApp.jpserver_extensions = {
 c.LabApp.extension_manager = "readonly"
 # What is deleted in cloud_storage would be moved within the bucket, and free nothing of the quota.
 c.FileContentsManager.delete_to_trash = False
+c.FileContentsManager.always_delete_dir = True  # also when there is something in it
 
 # Saving copies the notebook to `.~name`, writes, and removes the copy. In the bucket that costs
 # nothing, for uploads begin a second after a file is closed; and whenever a server dies in the
