@@ -204,9 +204,16 @@ def test_the_servers_own_routes_are_for_its_user(lab: httpx.Client, hub: Hub) ->
     assert lab.post("quaderno/clean-up", headers=nobody).status_code == 403
 
 
+_TEXT_FILE = {"type": "file", "format": "text", "content": "text"}
+
+
 def test_what_is_deleted_is_gone(lab: httpx.Client) -> None:
     """In a wastebasket, which would be in the bucket, it would count for the quota."""
     assert '"delete_to_trash": false' in lab.get("lab").text
+    for path, what in (("full", {"type": "directory"}), ("full/of.txt", _TEXT_FILE)):
+        assert lab.put(f"api/contents/{path}", json=what).status_code == 201
+    assert lab.delete("api/contents/full").status_code == 204
+    assert lab.get("api/contents/full").status_code == 404
 
 
 def test_the_item_follows_what_the_hub_says(page: Page, hub: Hub) -> None:
