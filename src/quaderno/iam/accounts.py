@@ -110,11 +110,13 @@ def requests() -> QuerySet[User]:
 def forget_unconfirmed() -> None:
     """Delete requests whose address was not confirmed while its link was good.
 
-    Nothing was ever made for them, so that their names are free again.
+    Nothing was ever made for them, so that their names are free again. Whoever did not register
+    themselves, or was in once, may have storage by that name and stays.
     """
     life = timedelta(days=allauth_settings.EMAIL_CONFIRMATION_EXPIRE_DAYS)
     old = User.objects.filter(state=State.WAITING, date_joined__lt=timezone.now() - life)
-    old.exclude(emailaddress__verified=True).delete()
+    registered = old.filter(last_login=None).exclude(request_reason="")
+    registered.exclude(emailaddress__verified=True).delete()
 
 
 def approve(user: User) -> None:

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from quaderno.iam import accounts
-from quaderno.iam.models import User, validate_group_name
+from quaderno.iam.models import State, User, validate_group_name
 
 admin.site.unregister(EmailAddress)
 admin.site.unregister(Group)
@@ -24,8 +24,19 @@ admin.site.unregister(UserSession)
 admin.site.unregister(Authenticator)
 
 
+# Among these an administrator chooses. Requests are made by registering and decided on their own
+# page; people delete their own accounts.
+_CHOICES = [(state.value, state.label) for state in (State.ACTIVE, State.REJECTED, State.SUSPENDED)]
+
+
 class UserForm(UserChangeForm):  # type: ignore[type-arg]
     """A change of an account; its address must be nobody else's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        state = self.fields.get("state")
+        if isinstance(state, forms.ChoiceField):  # missing where it is only shown
+            state.choices = _CHOICES
 
     def clean_email(self) -> str:
         """Refuse the address of another account, since people log in with it."""
@@ -56,9 +67,16 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     filter_horizontal = ("groups",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
-        """The name is chosen once."""
+        """The name is chosen once; of a request, its page decides."""
         fields = tuple(super().get_readonly_fields(request, obj))
-        return (*fields, "username") if obj else fields
+        if obj is None:
+            return fields
+        return (*fields, "username", *(("state", "email") if obj.state == State.WAITING else ()))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """An erased account stays as it is: its person is gone."""
+        erased = obj is not None and obj.state == State.DELETED
+        return not erased and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         """Nobody deletes accounts."""

@@ -100,3 +100,47 @@ def test_groups_follow_the_rule(admin: "Client", name: str, kept: bool) -> None:
 
     assert (admin.post(f"{GROUPS}add/", {"name": name}).status_code == 302) is kept
     assert Group.objects.filter(name=name).exists() is kept
+
+
+@pytest.mark.parametrize("state", ["waiting", "deleted"])
+def test_nobody_is_put_back_among_the_requests_or_called_deleted(
+    admin: "Client", state: str
+) -> None:
+    from quaderno.iam import accounts
+
+    grace = accounts.create_user("grace", PASSWORD)
+    page = change(admin, grace, state=state)
+    assert "Select a valid choice" in page.content.decode()
+    grace.refresh_from_db()
+    assert grace.state == "active"
+
+
+def test_who_was_erased_stays_so(admin: "Client") -> None:
+    from quaderno.iam import accounts
+
+    grace = accounts.create_user("grace", PASSWORD)
+    accounts.erase(grace)
+    assert admin.get(f"{USERS}{grace.pk}/change/").status_code == 200
+    assert change(admin, grace, email="grace@example.org").status_code == 403
+    grace.refresh_from_db()
+    assert (grace.state, grace.email) == ("deleted", "")
+
+
+@pytest.mark.parametrize("state", ["suspended", "rejected"])
+def test_administrators_shut_out_and_let_in_again(admin: "Client", state: str) -> None:
+    from quaderno.iam import accounts
+
+    grace = accounts.create_user("grace", PASSWORD)
+    for wanted in (state, "active"):
+        assert change(admin, grace, state=wanted, state_reason="because").status_code == 302
+        grace.refresh_from_db()
+        assert grace.state == wanted
+
+
+def test_a_request_is_not_decided_past_its_page(admin: "Client") -> None:
+    from quaderno.iam.models import User
+
+    grace = User.objects.create(username="grace", state="waiting", request_reason="Compilers")
+    change(admin, grace, state="active")
+    grace.refresh_from_db()
+    assert grace.state == "waiting"

@@ -1,7 +1,7 @@
 """From a request for an account to the login, and the decisions on it."""
 
 import smtplib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -183,6 +183,20 @@ def test_a_request_that_nobody_confirms_frees_its_name(
     first.save()
     ask(new_browser(), email="b@example.org")
     assert user().email == "b@example.org"
+
+
+LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("was", [{}, {"request_reason": "Compilers", "last_login": LONG_AGO}])
+def test_who_did_not_ask_or_was_in_is_never_forgotten(was: dict[str, Any]) -> None:
+    """Their name is their storage's."""
+    from quaderno.iam import accounts
+    from quaderno.iam.models import User
+
+    User.objects.create(username="grace", state="waiting", date_joined=LONG_AGO, **was)
+    accounts.forget_unconfirmed()
+    assert User.objects.filter(username="grace").exists()
 
 
 @pytest.mark.parametrize(
