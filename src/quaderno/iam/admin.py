@@ -85,6 +85,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Keep the address that people log in with the same as the account's.
 
+        An address that was left alone is not vouched for: its owner may not have confirmed it.
         A changed state is a decision of today, which also ends what the person has open.
         """
         if "state" in form.changed_data:
@@ -92,10 +93,15 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         super().save_model(request, obj, form, change)
         if not obj.is_active:
             accounts.end_tokens(obj)
-        if obj.email:
-            accounts.set_email(obj, obj.email)
-        else:
-            EmailAddress.objects.filter(user=obj).delete()
+        if "email" in form.changed_data:
+            _follow_address(obj)
+
+
+def _follow_address(user: User) -> None:
+    if user.email:
+        accounts.set_email(user, user.email)
+    else:
+        EmailAddress.objects.filter(user=user).delete()
 
 
 @admin.register(Authenticator)

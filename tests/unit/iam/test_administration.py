@@ -144,3 +144,19 @@ def test_a_request_is_not_decided_past_its_page(admin: "Client") -> None:
     change(admin, grace, state="active")
     grace.refresh_from_db()
     assert grace.state == "waiting"
+
+
+@pytest.mark.parametrize("state", ["active", "waiting"])
+def test_only_a_changed_address_is_vouched_for(admin: "Client", state: str) -> None:
+    from allauth.account.models import EmailAddress
+
+    from quaderno.iam.models import User
+
+    grace = User.objects.create(username="grace", email="grace@example.org", state=state)
+    EmailAddress.objects.create(user=grace, email=grace.email, primary=True)
+    assert change(admin, grace, first_name="Grace").status_code == 302
+    if state == "waiting":
+        change(admin, grace, email="g.hopper@example.org")
+    grace.refresh_from_db()
+    assert grace.email == "grace@example.org"
+    assert not EmailAddress.objects.get(email="grace@example.org").verified
