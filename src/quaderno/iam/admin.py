@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
@@ -46,6 +46,16 @@ class UserForm(UserChangeForm):  # type: ignore[type-arg]
         return email
 
 
+class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
+    """A new password for somebody, or none."""
+
+    def save(self, commit: bool = True) -> User:
+        """Also end what was opened with the old one."""
+        user: User = super().save(commit)
+        accounts.end_tokens(user)
+        return user
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     """People are disabled, never deleted or renamed.
@@ -54,6 +64,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     """
 
     form = UserForm
+    change_password_form = PasswordForm
     list_display = ("username", "email", "first_name", "last_name", "state", "is_superuser")
     list_filter = ("state", "is_superuser", "groups")
     fieldsets = (
