@@ -99,6 +99,8 @@ def set_password(user: User, password: str) -> None:
 
 
 # --- requests for accounts, and what becomes of them
+#
+# Messages leave after the transaction, which keeps everybody else from writing.
 
 
 def requests() -> QuerySet[User]:
@@ -121,29 +123,33 @@ def forget_unconfirmed() -> None:
 
 def approve(user: User) -> None:
     """Let `user` in, and tell them; raises AccountError unless they wait, address confirmed."""
-    _require(user, State.WAITING, State.REJECTED)
-    if not EmailAddress.objects.filter(user=user, verified=True).exists():
-        raise AccountError(
-            f"{user.username} has not confirmed their e-mail address",
-            "Wait until they open the link that they were sent",
-        )
-    _change(user, State.ACTIVE, "")
+    with transaction.atomic():
+        _require(user, State.WAITING, State.REJECTED)
+        if not EmailAddress.objects.filter(user=user, verified=True).exists():
+            raise AccountError(
+                f"{user.username} has not confirmed their e-mail address",
+                "Wait until they open the link that they were sent",
+            )
+        _change(user, State.ACTIVE, "")
     mail.send("approved", user.email, account=user)
 
 
 def reject(user: User, reason: str) -> None:
     """Turn a request down, and tell `user` why; raises AccountError unless they wait."""
-    _require(user, State.WAITING)
-    _change(user, State.REJECTED, reason)
+    with transaction.atomic():
+        _require(user, State.WAITING)
+        _change(user, State.REJECTED, reason)
     mail.send("rejected", user.email, account=user)
 
 
+@transaction.atomic
 def suspend(user: User, reason: str) -> None:
     """Keep `user` out until further notice, with `reason` for them to see."""
     _require(user, State.ACTIVE, State.SUSPENDED)
     _change(user, State.SUSPENDED, reason)
 
 
+@transaction.atomic
 def reinstate(user: User) -> None:
     """Let somebody in again who was suspended; raises AccountError for everybody else."""
     _require(user, State.SUSPENDED)
@@ -181,6 +187,11 @@ def erase(user: User) -> None:
 
 
 def _require(user: User, *states: State) -> None:
+    """Raise AccountError unless `user` is in one of `states` now, whatever was read earlier.
+
+    Within a transaction nobody else decides meanwhile.
+    """
+    user.refresh_from_db()
     if user.state not in states:
         raise AccountError(
             f"This cannot be done: {user.username} is {State(user.state).label}",

@@ -55,6 +55,39 @@ def test_operators_approve_from_the_command_line(browser: "Client", outbox: list
     assert logged_in(browser)
 
 
+@pytest.mark.parametrize("action", ["approve", "reject"])
+def test_others_may_write_while_the_decision_is_sent(
+    browser: "Client", outbox: list[Any], monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """A transaction holds the only lock for writing, and a mail server may take its time."""
+    from django.core.mail.backends.locmem import EmailBackend
+    from django.db import connection
+
+    confirmed(browser, outbox)
+    sent_within: list[list[str]] = []
+    send = EmailBackend.send_messages
+
+    def watched(backend: EmailBackend, messages: Any) -> int:
+        sent_within.append(list(connection.savepoint_ids))  # of transactions within the test's
+        return send(backend, messages)
+
+    monkeypatch.setattr(EmailBackend, "send_messages", watched)
+    manage("change_user", action, "grace", "--reason=because")
+    assert sent_within == [[]]
+    assert outbox[-1].to == ["grace@example.org"]
+
+
+def test_of_two_decisions_the_first_counts(browser: "Client", outbox: list[Any]) -> None:
+    from quaderno.iam import accounts
+
+    confirmed(browser, outbox)
+    seen_by_ada, seen_by_eve = user(), user()
+    accounts.reject(seen_by_ada, "unknown here")
+    with pytest.raises(AccountError, match="grace is rejected"):
+        accounts.reject(seen_by_eve, "no more room")
+    assert user().state_reason == "unknown here"
+
+
 def test_a_rejected_person_sees_why_and_whom_to_ask(
     browser: "Client", admin: "Client", outbox: list[Any]
 ) -> None:
