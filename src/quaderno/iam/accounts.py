@@ -144,8 +144,12 @@ def reject(user: User, reason: str) -> None:
 
 @transaction.atomic
 def suspend(user: User, reason: str) -> None:
-    """Keep `user` out until further notice, with `reason` for them to see."""
+    """Keep `user` out until further notice, with `reason` for them to see.
+
+    Raises AccountError for the last administrator.
+    """
     _require(user, State.ACTIVE, State.SUSPENDED)
+    require_another_administrator(user)
     _change(user, State.SUSPENDED, reason)
 
 
@@ -154,6 +158,15 @@ def reinstate(user: User) -> None:
     """Let somebody in again who was suspended; raises AccountError for everybody else."""
     _require(user, State.SUSPENDED)
     _change(user, State.ACTIVE, "")
+
+
+def require_another_administrator(user: User) -> None:
+    """Raise AccountError when nobody but `user` could undo what is about to happen to them."""
+    administrators = User.objects.filter(is_superuser=True, is_active=True)
+    if set(administrators.values_list("pk", flat=True)) == {user.pk}:
+        raise AccountError(
+            f"{user.username} is the only administrator", "Make somebody else one first"
+        )
 
 
 def end_tokens(user: User) -> None:
@@ -174,9 +187,7 @@ def erase(user: User) -> None:
 
     Raises AccountError for the last administrator.
     """
-    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
-    if user.is_superuser and not others.exists():
-        raise AccountError("You are the only administrator", "Make somebody else one first")
+    require_another_administrator(user)
     for model in _PERSONAL:
         model.objects.filter(user=user).delete()
     user.groups.clear()

@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
 
+from quaderno.errors import AccountError
 from quaderno.iam import accounts
 from quaderno.iam.models import State, User, validate_group_name
 
@@ -30,7 +31,7 @@ _CHOICES = [(state.value, state.label) for state in (State.ACTIVE, State.REJECTE
 
 
 class UserForm(UserChangeForm):  # type: ignore[type-arg]
-    """A change of an account; its address must be nobody else's."""
+    """A change of an account: its address is nobody else's, and an administrator remains."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,6 +45,16 @@ class UserForm(UserChangeForm):  # type: ignore[type-arg]
         if EmailAddress.objects.filter(email=email).exclude(user=self.instance).exists():
             raise ValidationError("This address belongs to another account.")
         return email
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse to shut out, or to take the rights of, the last administrator."""
+        changed: dict[str, Any] = super().clean() or self.cleaned_data
+        if changed.get("state") != State.ACTIVE or not changed.get("is_superuser"):
+            try:
+                accounts.require_another_administrator(self.instance)
+            except AccountError as error:
+                raise ValidationError(f"{error}.") from error
+        return changed
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]

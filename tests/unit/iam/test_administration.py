@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .conftest import PASSWORD
+from .people import manage
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -160,3 +161,32 @@ def test_only_a_changed_address_is_vouched_for(admin: "Client", state: str) -> N
     grace.refresh_from_db()
     assert grace.email == "grace@example.org"
     assert not EmailAddress.objects.get(email="grace@example.org").verified
+
+
+RIGHTS = {"is_superuser": "on", "is_staff": "on"}
+
+
+@pytest.mark.parametrize("fields", [{"state": "suspended"} | RIGHTS, {"is_staff": "on"}])
+def test_there_is_always_an_administrator(
+    admin: "Client", ada: "User", fields: dict[str, str]
+) -> None:
+    from quaderno.iam import accounts
+
+    accounts.suspend(accounts.create_user("eve", PASSWORD, admin=True), "Left the institute")
+    page = change(admin, ada, **fields)
+    assert "ada is the only administrator" in page.content.decode()
+    ada.refresh_from_db()
+    assert (ada.state, ada.is_superuser) == ("active", True)
+    accounts.create_user("grace", PASSWORD, admin=True)
+    assert change(admin, ada, **fields).status_code == 302
+    ada.refresh_from_db()
+    assert (ada.state, ada.is_superuser) != ("active", True)
+
+
+def test_operators_do_not_suspend_the_only_administrator(ada: "User") -> None:
+    from quaderno.errors import AccountError
+
+    with pytest.raises(AccountError, match="ada is the only administrator"):
+        manage("change_user", "disable", "ada", "--reason=because")
+    ada.refresh_from_db()
+    assert ada.state == "active"
