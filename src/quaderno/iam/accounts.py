@@ -22,6 +22,7 @@ from django.utils import timezone
 from quaderno.errors import AccountError
 from quaderno.iam import mail
 from quaderno.iam.models import (
+    STATE_FIELDS,
     Consent,
     GroupManager,
     MembershipRequest,
@@ -194,6 +195,7 @@ def erase(user: User) -> None:
     user.first_name = user.last_name = user.email = user.request_reason = ""
     user.is_staff = user.is_superuser = False
     user.set_unusable_password()
+    user.save()
     _change(user, State.DELETED, "")
 
 
@@ -212,7 +214,7 @@ def _require(user: User, *states: State) -> None:
 
 def _change(user: User, state: State, reason: str) -> None:
     user.state, user.state_reason, user.state_since = state, reason.strip(), timezone.now()
-    user.save()
+    user.save(update_fields=STATE_FIELDS)
     if state != State.ACTIVE:
         end_tokens(user)
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from quaderno.errors import AccountError
 from quaderno.iam import accounts
-from quaderno.iam.models import State, User, validate_group_name
+from quaderno.iam.models import STATE_FIELDS, State, User, validate_group_name
 
 admin.site.unregister(EmailAddress)
 admin.site.unregister(Group)
@@ -113,6 +113,8 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         if "state" in form.changed_data:
             obj.state_since = timezone.now()
         super().save_model(request, obj, form, change)
+        if change and {"state", "state_reason"} & {*form.changed_data}:
+            obj.save(update_fields=STATE_FIELDS)
         if not obj.is_active:
             accounts.end_tokens(obj)
         if "email" in form.changed_data:

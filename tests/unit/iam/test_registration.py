@@ -8,7 +8,7 @@ import pytest
 
 from quaderno.errors import AccountError
 
-from .conftest import PASSWORD, Configure, link, new_browser
+from .conftest import PASSWORD, PASSWORD_2, Configure, link, new_browser
 from .people import LOGIN, REGISTER, ask, confirmed, log_in, logged_in, manage, user
 
 if TYPE_CHECKING:
@@ -123,13 +123,29 @@ def test_a_suspended_person_is_out_at_once_and_sees_why(browser: "Client") -> No
     assert logged_in(browser)
 
 
+def test_a_change_of_something_else_undoes_no_suspension() -> None:
+    """Pages read the account first and store it later, as when a password is reset."""
+    from quaderno.iam import accounts
+
+    read_before = accounts.create_user("grace", PASSWORD)
+    accounts.suspend(user(), "A lost laptop")
+    accounts.set_password(read_before, PASSWORD_2)
+    grace = user()
+    assert grace.check_password(PASSWORD_2)
+    assert (grace.state, grace.state_reason) == ("suspended", "A lost laptop")
+    assert not grace.is_active
+
+
 def test_administrators_suspend_on_their_pages(browser: "Client", admin: "Client") -> None:
     from quaderno.iam import accounts
 
     grace = accounts.create_user("grace", PASSWORD)
     form = {"email": "", "state": "suspended", "state_reason": "A lost laptop"}
-    assert admin.post(f"/identity/admin/iam/user/{grace.pk}/change/", form).status_code == 302
+    page = f"/identity/admin/iam/user/{grace.pk}/change/"
+    assert admin.post(page, form).status_code == 302
     assert "A lost laptop" in log_in(browser, password=PASSWORD).content.decode()
+    assert admin.post(page, form | {"state_reason": "Two of them"}).status_code == 302
+    assert "Two of them" in log_in(browser, password=PASSWORD).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +164,7 @@ def test_decisions_that_do_not_fit_are_refused(action: str, state: str, says: st
 
     grace = accounts.create_user("grace", PASSWORD)
     grace.state = state
-    grace.save()
+    grace.save(update_fields=["state"])
     with pytest.raises(AccountError, match=says):
         manage("change_user", action, "grace", "--reason=because")
     assert user().state == state
