@@ -27,7 +27,8 @@ class RequestValidator(OAuthLibRequestValidator):
 
         The library is content with tokens that any application holds.
         """
-        return set(request.scopes) <= set(given(request.user, request.client_id))
+        known = given(request.user, request.client_id)
+        return request.client.skip_consent or set(request.scopes) <= set(known)
 
 
 # The library has no setting for it, and looks the name up whenever it makes a server.

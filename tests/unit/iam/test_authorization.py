@@ -89,6 +89,13 @@ def test_what_was_given_is_given_silently(ada: "User", silently: Ask, config: Co
     assert set(silently()) == {"code", "state"}
 
 
+def test_an_application_that_need_not_ask_gets_it_silently(silently: Ask) -> None:
+    from allauth.idp.oidc.models import Client
+
+    Client.objects.update(skip_consent=True)
+    assert set(silently()) == {"code", "state"}
+
+
 def test_who_is_not_logged_in_gives_nothing_silently(here: "Client", silently: Ask) -> None:
     here.logout()
     assert silently()["error"] == ["login_required"]
