@@ -22,6 +22,7 @@ from django.utils import timezone
 from quaderno.errors import AccountError
 from quaderno.iam import mail
 from quaderno.iam.models import (
+    STATE_FIELDS,
     Consent,
     GroupManager,
     MembershipRequest,
@@ -99,6 +100,8 @@ def set_password(user: User, password: str) -> None:
 
 
 # --- requests for accounts, and what becomes of them
+#
+# Messages leave after the transaction, which keeps everybody else from writing.
 
 
 def requests() -> QuerySet[User]:
@@ -110,42 +113,61 @@ def requests() -> QuerySet[User]:
 def forget_unconfirmed() -> None:
     """Delete requests whose address was not confirmed while its link was good.
 
-    Nothing was ever made for them, so that their names are free again.
+    Nothing was ever made for them, so that their names are free again. Whoever did not register
+    themselves, or was in once, may have storage by that name and stays.
     """
     life = timedelta(days=allauth_settings.EMAIL_CONFIRMATION_EXPIRE_DAYS)
     old = User.objects.filter(state=State.WAITING, date_joined__lt=timezone.now() - life)
-    old.exclude(emailaddress__verified=True).delete()
+    registered = old.filter(last_login=None).exclude(request_reason="")
+    registered.exclude(emailaddress__verified=True).delete()
 
 
 def approve(user: User) -> None:
     """Let `user` in, and tell them; raises AccountError unless they wait, address confirmed."""
-    _require(user, State.WAITING, State.REJECTED)
-    if not EmailAddress.objects.filter(user=user, verified=True).exists():
-        raise AccountError(
-            f"{user.username} has not confirmed their e-mail address",
-            "Wait until they open the link that they were sent",
-        )
-    _change(user, State.ACTIVE, "")
+    with transaction.atomic():
+        _require(user, State.WAITING, State.REJECTED)
+        if not EmailAddress.objects.filter(user=user, verified=True).exists():
+            raise AccountError(
+                f"{user.username} has not confirmed their e-mail address",
+                "Wait until they open the link that they were sent",
+            )
+        _change(user, State.ACTIVE, "")
     mail.send("approved", user.email, account=user)
 
 
 def reject(user: User, reason: str) -> None:
     """Turn a request down, and tell `user` why; raises AccountError unless they wait."""
-    _require(user, State.WAITING)
-    _change(user, State.REJECTED, reason)
+    with transaction.atomic():
+        _require(user, State.WAITING)
+        _change(user, State.REJECTED, reason)
     mail.send("rejected", user.email, account=user)
 
 
+@transaction.atomic
 def suspend(user: User, reason: str) -> None:
-    """Keep `user` out until further notice, with `reason` for them to see."""
+    """Keep `user` out until further notice, with `reason` for them to see.
+
+    Raises AccountError for the last administrator.
+    """
     _require(user, State.ACTIVE, State.SUSPENDED)
+    require_another_administrator(user)
     _change(user, State.SUSPENDED, reason)
 
 
+@transaction.atomic
 def reinstate(user: User) -> None:
     """Let somebody in again who was suspended; raises AccountError for everybody else."""
     _require(user, State.SUSPENDED)
     _change(user, State.ACTIVE, "")
+
+
+def require_another_administrator(user: User) -> None:
+    """Raise AccountError when nobody but `user` could undo what is about to happen to them."""
+    administrators = User.objects.filter(is_superuser=True, is_active=True)
+    if set(administrators.values_list("pk", flat=True)) == {user.pk}:
+        raise AccountError(
+            f"{user.username} is the only administrator", "Make somebody else one first"
+        )
 
 
 def end_tokens(user: User) -> None:
@@ -166,19 +188,23 @@ def erase(user: User) -> None:
 
     Raises AccountError for the last administrator.
     """
-    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
-    if user.is_superuser and not others.exists():
-        raise AccountError("You are the only administrator", "Make somebody else one first")
+    require_another_administrator(user)
     for model in _PERSONAL:
         model.objects.filter(user=user).delete()
     user.groups.clear()
     user.first_name = user.last_name = user.email = user.request_reason = ""
     user.is_staff = user.is_superuser = False
     user.set_unusable_password()
+    user.save()
     _change(user, State.DELETED, "")
 
 
 def _require(user: User, *states: State) -> None:
+    """Raise AccountError unless `user` is in one of `states` now, whatever was read earlier.
+
+    Within a transaction nobody else decides meanwhile.
+    """
+    user.refresh_from_db()
     if user.state not in states:
         raise AccountError(
             f"This cannot be done: {user.username} is {State(user.state).label}",
@@ -188,7 +214,7 @@ def _require(user: User, *states: State) -> None:
 
 def _change(user: User, state: State, reason: str) -> None:
     user.state, user.state_reason, user.state_since = state, reason.strip(), timezone.now()
-    user.save()
+    user.save(update_fields=STATE_FIELDS)
     if state != State.ACTIVE:
         end_tokens(user)
 

@@ -9,14 +9,15 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
 
+from quaderno.errors import AccountError
 from quaderno.iam import accounts
-from quaderno.iam.models import User, validate_group_name
+from quaderno.iam.models import STATE_FIELDS, State, User, validate_group_name
 
 admin.site.unregister(EmailAddress)
 admin.site.unregister(Group)
@@ -24,8 +25,19 @@ admin.site.unregister(UserSession)
 admin.site.unregister(Authenticator)
 
 
+# Among these an administrator chooses. Requests are made by registering and decided on their own
+# page; people delete their own accounts.
+_CHOICES = [(state.value, state.label) for state in (State.ACTIVE, State.REJECTED, State.SUSPENDED)]
+
+
 class UserForm(UserChangeForm):  # type: ignore[type-arg]
-    """A change of an account; its address must be nobody else's."""
+    """A change of an account: its address is nobody else's, and an administrator remains."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        state = self.fields.get("state")
+        if isinstance(state, forms.ChoiceField):  # missing where it is only shown
+            state.choices = _CHOICES
 
     def clean_email(self) -> str:
         """Refuse the address of another account, since people log in with it."""
@@ -33,6 +45,26 @@ class UserForm(UserChangeForm):  # type: ignore[type-arg]
         if EmailAddress.objects.filter(email=email).exclude(user=self.instance).exists():
             raise ValidationError("This address belongs to another account.")
         return email
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse to shut out, or to take the rights of, the last administrator."""
+        changed: dict[str, Any] = super().clean() or self.cleaned_data
+        if changed.get("state") != State.ACTIVE or not changed.get("is_superuser"):
+            try:
+                accounts.require_another_administrator(self.instance)
+            except AccountError as error:
+                raise ValidationError(f"{error}.") from error
+        return changed
+
+
+class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
+    """A new password for somebody, or none."""
+
+    def save(self, commit: bool = True) -> User:
+        """Also end what was opened with the old one."""
+        user: User = super().save(commit)
+        accounts.end_tokens(user)
+        return user
 
 
 @admin.register(User)
@@ -43,6 +75,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     """
 
     form = UserForm
+    change_password_form = PasswordForm
     list_display = ("username", "email", "first_name", "last_name", "state", "is_superuser")
     list_filter = ("state", "is_superuser", "groups")
     fieldsets = (
@@ -56,9 +89,16 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     filter_horizontal = ("groups",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
-        """The name is chosen once."""
+        """The name is chosen once; of a request, its page decides."""
         fields = tuple(super().get_readonly_fields(request, obj))
-        return (*fields, "username") if obj else fields
+        if obj is None:
+            return fields
+        return (*fields, "username", *(("state", "email") if obj.state == State.WAITING else ()))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """An erased account stays as it is: its person is gone."""
+        erased = obj is not None and obj.state == State.DELETED
+        return not erased and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         """Nobody deletes accounts."""
@@ -67,17 +107,25 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Keep the address that people log in with the same as the account's.
 
+        An address that was left alone is not vouched for: its owner may not have confirmed it.
         A changed state is a decision of today, which also ends what the person has open.
         """
         if "state" in form.changed_data:
             obj.state_since = timezone.now()
         super().save_model(request, obj, form, change)
+        if change and {"state", "state_reason"} & {*form.changed_data}:
+            obj.save(update_fields=STATE_FIELDS)
         if not obj.is_active:
             accounts.end_tokens(obj)
-        if obj.email:
-            accounts.set_email(obj, obj.email)
-        else:
-            EmailAddress.objects.filter(user=obj).delete()
+        if "email" in form.changed_data:
+            _follow_address(obj)
+
+
+def _follow_address(user: User) -> None:
+    if user.email:
+        accounts.set_email(user, user.email)
+    else:
+        EmailAddress.objects.filter(user=user).delete()
 
 
 @admin.register(Authenticator)

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from allauth.idp.oidc import views
+from allauth.idp.oidc.internal.oauthlib import server
+from allauth.idp.oidc.internal.oauthlib.request_validator import OAuthLibRequestValidator
 from allauth.idp.oidc.models import Client, Token
 from django.db import transaction
 from django.db.models import Q
@@ -15,6 +17,22 @@ from django.utils import timezone
 
 from quaderno.iam.adapters import OidcAdapter
 from quaderno.iam.models import Consent, User
+
+
+class RequestValidator(OAuthLibRequestValidator):
+    """The library's answers about requests, but for one."""
+
+    def validate_silent_authorization(self, request: Any) -> bool:
+        """Whether `prompt=none` is granted: what was given to this very application covers it.
+
+        The library is content with tokens that any application holds.
+        """
+        known = given(request.user, request.client_id)
+        return request.client.skip_consent or set(request.scopes) <= set(known)
+
+
+# The library has no setting for it, and looks the name up whenever it makes a server.
+server.OAuthLibRequestValidator = RequestValidator
 
 
 class AuthorizationView(views.AuthorizationView):

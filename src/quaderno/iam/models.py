@@ -1,6 +1,7 @@
 """Accounts. A username is also a bucket, a directory and a container, so its rule is strict."""
 
 import re
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +52,9 @@ class State(models.TextChoices):
     DELETED = "deleted", "deleted"
 
 
+STATE_FIELDS = ("state", "state_reason", "state_since", "is_active")
+
+
 class User(AbstractUser):
     """A registered person, or somebody who asks to become one."""
 
@@ -77,12 +81,22 @@ class User(AbstractUser):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the account; raises AccountError for a name that no form has checked.
 
-        `is_active`, which Django and the library ask for, follows the state.
+        `is_active`, which Django and the library ask for, follows the state. A state is decided by
+        naming it in `update_fields`: whoever stores an account for another reason may have read it
+        before somebody suspended it.
         """
         if problem := username_problem(self.username):
             raise AccountError(f"The name {self.username!r} cannot be used: {problem}")
         self.is_active = self.state == State.ACTIVE
+        if not self._state.adding:
+            kwargs["update_fields"] = self._fields_to_update(kwargs.get("update_fields"))
         super().save(*args, **kwargs)
+
+    def _fields_to_update(self, named: Collection[str] | None) -> set[str]:
+        if named is not None:
+            return {*named, "is_active"} if "state" in named else set(named)
+        stored = {field.name for field in self._meta.concrete_fields if not field.primary_key}
+        return stored - self.get_deferred_fields() - {*STATE_FIELDS}
 
     def group_names(self) -> list[str]:
         """The groups' names, sorted."""

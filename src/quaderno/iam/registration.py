@@ -3,7 +3,12 @@
 from typing import Any
 
 from allauth.account.internal.decorators import login_stage_required
-from allauth.account.signals import email_confirmed, password_reset
+from allauth.account.signals import (
+    email_confirmed,
+    password_changed,
+    password_reset,
+    password_set,
+)
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
@@ -34,7 +39,7 @@ def tell_administrators(request: HttpRequest, email_address: Any, **_: Any) -> N
         mail.send_to_administrators("request", account=email_address.user, requests_url=url)
 
 
-@receiver(password_reset)
+@receiver([password_changed, password_reset, password_set])
 def end_tokens(user: User, **_: Any) -> None:
     """Whoever knew the old password may have given tokens to an application."""
     accounts.end_tokens(user)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .conftest import PASSWORD
+from .people import manage
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -100,3 +101,92 @@ def test_groups_follow_the_rule(admin: "Client", name: str, kept: bool) -> None:
 
     assert (admin.post(f"{GROUPS}add/", {"name": name}).status_code == 302) is kept
     assert Group.objects.filter(name=name).exists() is kept
+
+
+@pytest.mark.parametrize("state", ["waiting", "deleted"])
+def test_nobody_is_put_back_among_the_requests_or_called_deleted(
+    admin: "Client", state: str
+) -> None:
+    from quaderno.iam import accounts
+
+    grace = accounts.create_user("grace", PASSWORD)
+    page = change(admin, grace, state=state)
+    assert "Select a valid choice" in page.content.decode()
+    grace.refresh_from_db()
+    assert grace.state == "active"
+
+
+def test_who_was_erased_stays_so(admin: "Client") -> None:
+    from quaderno.iam import accounts
+
+    grace = accounts.create_user("grace", PASSWORD)
+    accounts.erase(grace)
+    assert admin.get(f"{USERS}{grace.pk}/change/").status_code == 200
+    assert change(admin, grace, email="grace@example.org").status_code == 403
+    grace.refresh_from_db()
+    assert (grace.state, grace.email) == ("deleted", "")
+
+
+@pytest.mark.parametrize("state", ["suspended", "rejected"])
+def test_administrators_shut_out_and_let_in_again(admin: "Client", state: str) -> None:
+    from quaderno.iam import accounts
+
+    grace = accounts.create_user("grace", PASSWORD)
+    for wanted in (state, "active"):
+        assert change(admin, grace, state=wanted, state_reason="because").status_code == 302
+        grace.refresh_from_db()
+        assert grace.state == wanted
+
+
+def test_a_request_is_not_decided_past_its_page(admin: "Client") -> None:
+    from quaderno.iam.models import User
+
+    grace = User.objects.create(username="grace", state="waiting", request_reason="Compilers")
+    change(admin, grace, state="active")
+    grace.refresh_from_db()
+    assert grace.state == "waiting"
+
+
+@pytest.mark.parametrize("state", ["active", "waiting"])
+def test_only_a_changed_address_is_vouched_for(admin: "Client", state: str) -> None:
+    from allauth.account.models import EmailAddress
+
+    from quaderno.iam.models import User
+
+    grace = User.objects.create(username="grace", email="grace@example.org", state=state)
+    EmailAddress.objects.create(user=grace, email=grace.email, primary=True)
+    assert change(admin, grace, first_name="Grace").status_code == 302
+    if state == "waiting":
+        change(admin, grace, email="g.hopper@example.org")
+    grace.refresh_from_db()
+    assert grace.email == "grace@example.org"
+    assert not EmailAddress.objects.get(email="grace@example.org").verified
+
+
+RIGHTS = {"is_superuser": "on", "is_staff": "on"}
+
+
+@pytest.mark.parametrize("fields", [{"state": "suspended"} | RIGHTS, {"is_staff": "on"}])
+def test_there_is_always_an_administrator(
+    admin: "Client", ada: "User", fields: dict[str, str]
+) -> None:
+    from quaderno.iam import accounts
+
+    accounts.suspend(accounts.create_user("eve", PASSWORD, admin=True), "Left the institute")
+    page = change(admin, ada, **fields)
+    assert "ada is the only administrator" in page.content.decode()
+    ada.refresh_from_db()
+    assert (ada.state, ada.is_superuser) == ("active", True)
+    accounts.create_user("grace", PASSWORD, admin=True)
+    assert change(admin, ada, **fields).status_code == 302
+    ada.refresh_from_db()
+    assert (ada.state, ada.is_superuser) != ("active", True)
+
+
+def test_operators_do_not_suspend_the_only_administrator(ada: "User") -> None:
+    from quaderno.errors import AccountError
+
+    with pytest.raises(AccountError, match="ada is the only administrator"):
+        manage("change_user", "disable", "ada", "--reason=because")
+    ada.refresh_from_db()
+    assert ada.state == "active"

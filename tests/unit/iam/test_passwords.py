@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from quaderno.config import Config
 from quaderno.errors import AccountError
 
-from .conftest import PASSWORD_2, link, new_browser
-from .people import confirmed, log_in, logged_in, manage
+from .conftest import PASSWORD, PASSWORD_2, link, new_browser
+from .people import confirmed, log_in, logged_in, manage, user
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -70,3 +71,32 @@ def test_messages_to_one_address_are_rare(
     answers = [reset(browser, "ada@example.org").status_code for _ in range(4)]
     assert answers == [200, 200, 200, 429]
     assert len(outbox) == 3
+
+
+# --- what applications hold
+
+NEW = {"password1": PASSWORD_2, "password2": PASSWORD_2}
+ADMIN_PAGE = "/identity/admin/iam/user/{}/password/"
+
+
+@pytest.mark.parametrize(
+    ("page", "form"),
+    [
+        ("/identity/password/", NEW | {"oldpassword": PASSWORD}),
+        (ADMIN_PAGE, NEW | {"usable_password": "true"}),
+        (ADMIN_PAGE, {"usable_password": "false", "unset-password": "1"}),
+    ],
+)
+def test_a_new_password_ends_what_applications_hold(
+    admin: "Client", config: Config, page: str, form: dict[str, str]
+) -> None:
+    """Whoever knew the old one may have let an application in."""
+    from allauth.idp.oidc.models import Token
+
+    ada = user("ada")
+    Token.objects.create(type="rt", hash="x", client_id=config.oidc.client_id, user=ada)
+    admin.post(page.format(ada.pk), {"password1": "short", "password2": "short"})
+    assert Token.objects.filter(user=ada).exists()
+    assert admin.post(page.format(ada.pk), form).status_code == 302
+    assert not user("ada").check_password(PASSWORD)
+    assert not Token.objects.filter(user=ada).exists()

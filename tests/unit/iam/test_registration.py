@@ -1,14 +1,14 @@
 """From a request for an account to the login, and the decisions on it."""
 
 import smtplib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from quaderno.errors import AccountError
 
-from .conftest import PASSWORD, Configure, link, new_browser
+from .conftest import PASSWORD, PASSWORD_2, Configure, link, new_browser
 from .people import LOGIN, REGISTER, ask, confirmed, log_in, logged_in, manage, user
 
 if TYPE_CHECKING:
@@ -55,6 +55,39 @@ def test_operators_approve_from_the_command_line(browser: "Client", outbox: list
     assert logged_in(browser)
 
 
+@pytest.mark.parametrize("action", ["approve", "reject"])
+def test_others_may_write_while_the_decision_is_sent(
+    browser: "Client", outbox: list[Any], monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """A transaction holds the only lock for writing, and a mail server may take its time."""
+    from django.core.mail.backends.locmem import EmailBackend
+    from django.db import connection
+
+    confirmed(browser, outbox)
+    sent_within: list[list[str]] = []
+    send = EmailBackend.send_messages
+
+    def watched(backend: EmailBackend, messages: Any) -> int:
+        sent_within.append(list(connection.savepoint_ids))  # of transactions within the test's
+        return send(backend, messages)
+
+    monkeypatch.setattr(EmailBackend, "send_messages", watched)
+    manage("change_user", action, "grace", "--reason=because")
+    assert sent_within == [[]]
+    assert outbox[-1].to == ["grace@example.org"]
+
+
+def test_of_two_decisions_the_first_counts(browser: "Client", outbox: list[Any]) -> None:
+    from quaderno.iam import accounts
+
+    confirmed(browser, outbox)
+    seen_by_ada, seen_by_eve = user(), user()
+    accounts.reject(seen_by_ada, "unknown here")
+    with pytest.raises(AccountError, match="grace is rejected"):
+        accounts.reject(seen_by_eve, "no more room")
+    assert user().state_reason == "unknown here"
+
+
 def test_a_rejected_person_sees_why_and_whom_to_ask(
     browser: "Client", admin: "Client", outbox: list[Any]
 ) -> None:
@@ -90,13 +123,29 @@ def test_a_suspended_person_is_out_at_once_and_sees_why(browser: "Client") -> No
     assert logged_in(browser)
 
 
+def test_a_change_of_something_else_undoes_no_suspension() -> None:
+    """Pages read the account first and store it later, as when a password is reset."""
+    from quaderno.iam import accounts
+
+    read_before = accounts.create_user("grace", PASSWORD)
+    accounts.suspend(user(), "A lost laptop")
+    accounts.set_password(read_before, PASSWORD_2)
+    grace = user()
+    assert grace.check_password(PASSWORD_2)
+    assert (grace.state, grace.state_reason) == ("suspended", "A lost laptop")
+    assert not grace.is_active
+
+
 def test_administrators_suspend_on_their_pages(browser: "Client", admin: "Client") -> None:
     from quaderno.iam import accounts
 
     grace = accounts.create_user("grace", PASSWORD)
     form = {"email": "", "state": "suspended", "state_reason": "A lost laptop"}
-    assert admin.post(f"/identity/admin/iam/user/{grace.pk}/change/", form).status_code == 302
+    page = f"/identity/admin/iam/user/{grace.pk}/change/"
+    assert admin.post(page, form).status_code == 302
     assert "A lost laptop" in log_in(browser, password=PASSWORD).content.decode()
+    assert admin.post(page, form | {"state_reason": "Two of them"}).status_code == 302
+    assert "Two of them" in log_in(browser, password=PASSWORD).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +164,7 @@ def test_decisions_that_do_not_fit_are_refused(action: str, state: str, says: st
 
     grace = accounts.create_user("grace", PASSWORD)
     grace.state = state
-    grace.save()
+    grace.save(update_fields=["state"])
     with pytest.raises(AccountError, match=says):
         manage("change_user", action, "grace", "--reason=because")
     assert user().state == state
@@ -183,6 +232,20 @@ def test_a_request_that_nobody_confirms_frees_its_name(
     first.save()
     ask(new_browser(), email="b@example.org")
     assert user().email == "b@example.org"
+
+
+LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("was", [{}, {"request_reason": "Compilers", "last_login": LONG_AGO}])
+def test_who_did_not_ask_or_was_in_is_never_forgotten(was: dict[str, Any]) -> None:
+    """Their name is their storage's."""
+    from quaderno.iam import accounts
+    from quaderno.iam.models import User
+
+    User.objects.create(username="grace", state="waiting", date_joined=LONG_AGO, **was)
+    accounts.forget_unconfirmed()
+    assert User.objects.filter(username="grace").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.core.management import BaseCommand, CommandParser
-from django.db import transaction
 
 from quaderno.errors import AccountError
 from quaderno.iam import accounts
@@ -24,7 +23,6 @@ class Command(BaseCommand):
         parser.add_argument("name")
         parser.add_argument("--reason", default="")
 
-    @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
         """Change the state, or raise AccountError."""
         action, user = options["action"], accounts.find(options["name"])
