@@ -6,33 +6,20 @@ from datetime import datetime
 from typing import Any
 
 from allauth.idp.oidc import views
-from allauth.idp.oidc.internal.oauthlib import server
-from allauth.idp.oidc.internal.oauthlib.request_validator import OAuthLibRequestValidator
+from allauth.idp.oidc.internal.oauthlib.server import get_server
+from allauth.idp.oidc.internal.oauthlib.utils import extract_params
 from allauth.idp.oidc.models import Client, Token
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from oauthlib.oauth2.rfc6749.errors import OAuth2Error
+from oauthlib.openid.connect.core.exceptions import ConsentRequired
 
 from quaderno.iam.adapters import OidcAdapter
 from quaderno.iam.models import Consent, User
-
-
-class RequestValidator(OAuthLibRequestValidator):
-    """The library's answers about requests, but for one."""
-
-    def validate_silent_authorization(self, request: Any) -> bool:
-        """Whether `prompt=none` is granted: what was given to this very application covers it.
-
-        The library is content with tokens that any application holds.
-        """
-        known = given(request.user, request.client_id)
-        return request.client.skip_consent or set(request.scopes) <= set(known)
-
-
-# The library has no setting for it, and looks the name up whenever it makes a server.
-server.OAuthLibRequestValidator = RequestValidator
 
 
 class AuthorizationView(views.AuthorizationView):
@@ -43,6 +30,8 @@ class AuthorizationView(views.AuthorizationView):
 
         A valid request renders the library's form; everything else is its to answer.
         """
+        if refused := _refused_silently(request):
+            return refused
         response: HttpResponse = super().get(request, *args, **kwargs)
         if not isinstance(response, TemplateResponse) or "form" not in (
             response.context_data or {}
@@ -76,6 +65,26 @@ class AuthorizationView(views.AuthorizationView):
         context: dict[str, Any] = super().get_context_data(**kwargs)
         new = self._new_scopes()
         return context | {"new_scopes": new if len(new) < len(self._scopes) else []}
+
+
+def _refused_silently(request: HttpRequest) -> HttpResponse | None:
+    """The answer to `prompt=none` (OpenID Connect Core 1.0, 3.1.2.6) where what was given to this
+    very application does not cover it: the library is content with what any application holds.
+
+    None when the library may answer, invalid requests included.
+    """
+    if "none" not in request.GET.get("prompt", "").split():
+        return None
+    try:
+        scopes, found = get_server().validate_authorization_request(*extract_params(request))
+    except (OAuth2Error, ValidationError):
+        return None
+    client = found["request"].client
+    if client.skip_consent or set(scopes) <= set(given(request.user, client.id)):
+        return None
+    error = ConsentRequired(request=found["request"])
+    # An application's address, which the library has checked, may be of any scheme.
+    return HttpResponse(status=302, headers={"Location": error.in_uri(error.redirect_uri)})
 
 
 def given(user: Any, client_id: str) -> list[str]:
