@@ -119,7 +119,7 @@ class UserMounts:
         """Bring the figures up to date."""
         if self._rclone is not None and self.state in (State.READY, State.DRAINING):
             with contextlib.suppress(StorageError, OSError):  # as they were last time, then
-                await self._watch.look(self._rclone, may_send=self._lease.confirmed)
+                await self._watch.look(self._rclone, may_send=lambda: self._lease.confirmed)
         elif self.state is State.UNMOUNTED:
             self._watch.look_at_quota()
 
@@ -268,7 +268,7 @@ class UserMounts:
     async def _look_after(self, rclone: Rclone) -> None:
         """Until the next look is due, or somebody asks for something."""
         with contextlib.suppress(StorageError):  # what was seen last stays, then
-            await self._watch.look(rclone, may_send=self._lease.confirmed)
+            await self._watch.look(rclone, may_send=lambda: self._lease.confirmed)
             self._lease.tell(self._watch.changed)
             if self._lease.confirmed:
                 await self._refresher.what_is_due(rclone)
@@ -287,7 +287,7 @@ class UserMounts:
         clean = False
         while not (self.wanted or rclone.exited.is_set()):
             try:
-                await self._watch.look(rclone, may_send=self._lease.confirmed)
+                await self._watch.look(rclone, may_send=lambda: self._lease.confirmed)
                 if self._lease.confirmed:
                     await uploads.hurry(rclone, self._watch.waiting)
                 left = await uploads.in_progress(rclone, self.plan)
