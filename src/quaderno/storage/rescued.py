@@ -4,7 +4,7 @@ They are put into a directory of this node first, whole, and then brought into t
 below `.quaderno/rescued/`, where their owner takes them back; those from the scratch bucket, too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,14 +46,20 @@ def waiting(plan: MountPlan) -> list[Path]:
     return sorted(_files(plan))
 
 
-def deliver(plan: MountPlan, objects: Objects) -> int:
-    """Bring them into the bucket; how many. Blocking. Raises StorageError and OSError."""
-    delivered = waiting(plan)
-    for path in delivered:
+def deliver(plan: MountPlan, objects: Objects, may_send: Callable[[], bool]) -> int:
+    """Bring them into the bucket, as long as `may_send`; how many. Blocking.
+
+    Raises StorageError and OSError.
+    """
+    delivered = 0
+    for path in waiting(plan):
+        if not may_send():
+            break
         name = path.relative_to(plan.rescued)
         objects.put(names.bucket(plan.username), f"{PREFIX}/{name}", path)
         path.unlink()
-    return len(delivered)
+        delivered += 1
+    return delivered
 
 
 def count(plan: MountPlan, objects: Objects) -> int:

@@ -24,6 +24,7 @@ from quaderno.storage import seaweedfs
 
 PATIENCE = 20.0  # seconds
 _SHARE = 0.1  # of the time may go into asking the master, for all people of a node together
+_AGAIN_WITHIN = 30.0  # seconds, however long the master took to fail
 _LAG = 8.0  # seconds until the master knows what was written to a volume
 _UNIT = 2**20  # quotas are in MiB
 
@@ -55,7 +56,8 @@ def volumes(url: str) -> "Volumes":
 
 
 class Volumes:
-    """What every bucket holds, by its volumes: one answer of the master serves everybody.
+    """What every bucket holds, by its volumes: one answer of the master serves everybody, and so
+    does one failure: a master that hangs is not asked by each person in turn.
 
     Data count as they are stored, compressed; what was deleted counts no more.
     """
@@ -64,6 +66,7 @@ class Volumes:
         self._url, self._lock = url, threading.Lock()
         self._used: Counter[str] = Counter()
         self._since = self._ask_at = 0.0
+        self._failure: StorageError | None = None
 
     def used(self, bucket: str) -> tuple[int, float]:
         """Bytes in `bucket`, and since when (monotonic seconds) they may not be all. Blocking.
@@ -71,12 +74,22 @@ class Volumes:
         Raises StorageError.
         """
         with self._lock:
-            began = time.monotonic()
-            if began >= self._ask_at:
-                self._used, self._since = by_bucket(_get(self._url)), began - _LAG
-                now = time.monotonic()
-                self._ask_at = now + (now - began) / _SHARE
+            if time.monotonic() >= self._ask_at:
+                self._ask()
+            if self._failure is not None:
+                raise StorageError(self._failure.message, self._failure.hint)
             return self._used[bucket], self._since
+
+    def _ask(self) -> None:
+        began = time.monotonic()
+        try:
+            self._used, self._since = by_bucket(_get(self._url)), began - _LAG
+            self._failure = None
+        except StorageError as error:
+            self._failure = error
+        now = time.monotonic()
+        pause = (now - began) / _SHARE
+        self._ask_at = now + (min(pause, _AGAIN_WITHIN) if self._failure else pause)
 
 
 def by_bucket(answer: dict[str, Any]) -> Counter[str]:

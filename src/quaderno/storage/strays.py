@@ -13,7 +13,7 @@ still has the file open; those of the other processes do.
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,13 +57,16 @@ class Strays:
                 if file.path not in in_use and _is_changed(file):
                     self._keep(file)
 
-    def return_all(self, objects: Objects) -> list[CachedFile]:
-        """Complete and upload what is kept; the files that rclone is to forget now. Blocking.
+    def return_all(self, objects: Objects, may_send: Callable[[], bool]) -> list[CachedFile]:
+        """Complete and upload what is kept, as long as `may_send`; the files that rclone is to
+        forget now. Blocking.
 
         Raises StorageError: what is left is tried again.
         """
         returned = []
         for stray in list(self.kept.values()):
+            if not may_send():
+                break
             if _has_moved_on(stray):
                 stray.copy.unlink()  # another one is made when it has come to rest
             else:

@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ LOG = logging.getLogger("quaderno.agent")
 SELDOM, OFTEN = 30.0, 2.0  # seconds between two measurements
 SHARE, SHARE_URGENT = 0.02, 0.2  # of the time may go into measuring
 ACTIVE = 10.0  # seconds after something was uploaded, in which a store may learn of it
+_THREADS = ThreadPoolExecutor(4, "usage")  # of their own: they wait for a store that is away
 _RGW_USED = "x-rgw-bytes-used"
 _RGW_QUOTAS = ("x-rgw-quota-bucket-size", "x-rgw-quota-user-size")
 
@@ -70,11 +72,11 @@ class Meter:
         try:
             await self._keys.get(self._username)  # and with them, the quota
             if self._config.sets_bucket_quotas:
-                await asyncio.to_thread(self._set_quota)
+                await _in_thread(self._set_quota)
             self._took = 0.0
             self.last = await self._usage()
             if self._config.sets_bucket_quotas:
-                await asyncio.to_thread(self._enforce, self.last)
+                await _in_thread(self._enforce, self.last)
         except StorageError as error:
             LOG.info("%s: how much is used is not known: %s", self._username, error)
         self._ended = time.monotonic()
@@ -82,7 +84,8 @@ class Meter:
     async def _usage(self) -> Usage:
         if self._config.sets_bucket_quotas:
             volumes = seaweedfs_quota.volumes(seaweedfs_quota.master_url(self._config))
-            used, since = await self._ask(volumes.used, self._bucket)
+            # Costs this person nothing: it limits itself, and most of it is waiting for others.
+            used, since = await _in_thread(volumes.used, self._bucket)
             return Usage(used, 0, since)
         objects = await self._objects()
         since = time.monotonic()
@@ -100,18 +103,22 @@ class Meter:
                 return used
 
     async def _ask(self, question: Callable[..., T], *arguments: str) -> T:
-        """The answer of the store, whose time counts."""
-        began = time.monotonic()
-        try:
-            return await asyncio.to_thread(question, *arguments)
-        finally:
-            self._took += time.monotonic() - began
+        """The answer of the store, whose time counts; that until a thread is free does not."""
+
+        def timed() -> T:
+            began = time.monotonic()
+            try:
+                return question(*arguments)
+            finally:
+                self._took += time.monotonic() - began
+
+        return await _in_thread(timed)
 
     async def _objects(self) -> Objects:
         """With keys that are valid now; to make it takes longer than to ask."""
         keys = await self._keys.get(self._username)
         if self._made is None or self._made[0] is not keys:
-            self._made = keys, await asyncio.to_thread(Objects, self._config, keys)
+            self._made = keys, await _in_thread(Objects, self._config, keys)
         return self._made[1]
 
     def _set_quota(self) -> None:
@@ -127,6 +134,11 @@ class Meter:
         if over is not self._closed:
             seaweedfs_quota.enforce(self._config)
             self._closed = over
+
+
+async def _in_thread(do: Callable[..., T], *arguments: object) -> T:
+    """Never in a thread that something else may want while the store hangs."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, do, *arguments)
 
 
 def rgw_figures(headers: Mapping[str, str]) -> tuple[int, int] | None:

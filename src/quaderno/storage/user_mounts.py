@@ -15,6 +15,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from quaderno.errors import StorageError
 from quaderno.storage import directories, health, mount_table, mounting, uploads
 from quaderno.storage.freshness import Refresher
 from quaderno.storage.keys import HubKeys
-from quaderno.storage.lease_keeper import LeaseKeeper
+from quaderno.storage.lease_keeper import HOLD_EVERY, LeaseKeeper
 from quaderno.storage.local import Local
 from quaderno.storage.mounts import MountPlan
 from quaderno.storage.rclone import Rclone
@@ -47,7 +48,7 @@ class UserMounts:
         self._lease = LeaseKeeper(config, keys, plan)
         self._refresher = Refresher(plan, config.agent.refresh)
         self._local = Local(config, plan)
-        self._suspended = False
+        self._suspended = self._guarded = False
         self._waits_since: float | None = None
         self._rclone: Rclone | None = None
         self._task: asyncio.Task[None] | None = None
@@ -119,7 +120,8 @@ class UserMounts:
         """Bring the figures up to date."""
         if self._rclone is not None and self.state in (State.READY, State.DRAINING):
             with contextlib.suppress(StorageError, OSError):  # as they were last time, then
-                await self._watch.look(self._rclone, may_send=self._lease.confirmed)
+                await self._watch.look(self._rclone, may_send=lambda: self._lease.confirmed)
+                self._lease.tell(self._watch.changed)
         elif self.state is State.UNMOUNTED:
             self._watch.look_at_quota()
 
@@ -169,8 +171,18 @@ class UserMounts:
     # --- the machine
 
     async def _run(self) -> None:
-        """The task: no error ends it while the mounts are wanted or a file is not uploaded."""
+        """The task, and beside it what holds uploads back whatever the machine waits for."""
         self._rclone = await mounting.adopt(self.plan, self._prepare_slowly)
+        name = f"held uploads of {self.plan.username}"
+        holding = asyncio.create_task(self._hold_unguarded(), name=name)
+        holding.add_done_callback(_report)
+        try:
+            await self._live_on()
+        finally:
+            holding.cancel()
+
+    async def _live_on(self) -> None:
+        """No error ends it while the mounts are wanted or a file is not uploaded."""
         delay, ended = RETRY_LEAST, False
         while not ended:
             most = RETRY_MOST
@@ -248,10 +260,29 @@ class UserMounts:
         name = f"mounts of {self.plan.username} and their lease"
         guard = asyncio.create_task(self._lease.guard(rclone), name=name)
         guard.add_done_callback(_report)
+        self._guarded = True
         try:
             return await self._serve_guarded(rclone)
         finally:
+            self._guarded = False
             guard.cancel()
+
+    async def _hold_unguarded(self) -> None:
+        """Whenever the lease's guard is not there: it also renews, and must not meet `take`.
+
+        What is held is released by a look after the mounts are back: by then it is known whether
+        it is disputed.
+        """
+        while True:
+            if self._rclone is not None and not (self._guarded or self._lease.confirmed):
+                await self._hold(self._rclone)
+            await asyncio.sleep(HOLD_EVERY)
+
+    async def _hold(self, rclone: Rclone) -> None:
+        """Area by area: one that is not mounted has no queue, which must not spare the others."""
+        for area in self.plan.writable:
+            with contextlib.suppress(StorageError):
+                await uploads.hold(rclone, replace(self.plan, areas=(area,)))
 
     async def _serve_guarded(self, rclone: Rclone) -> bool:
         while not rclone.exited.is_set():
@@ -268,7 +299,7 @@ class UserMounts:
     async def _look_after(self, rclone: Rclone) -> None:
         """Until the next look is due, or somebody asks for something."""
         with contextlib.suppress(StorageError):  # what was seen last stays, then
-            await self._watch.look(rclone, may_send=self._lease.confirmed)
+            await self._watch.look(rclone, may_send=lambda: self._lease.confirmed)
             self._lease.tell(self._watch.changed)
             if self._lease.confirmed:
                 await self._refresher.what_is_due(rclone)
@@ -287,7 +318,7 @@ class UserMounts:
         clean = False
         while not (self.wanted or rclone.exited.is_set()):
             try:
-                await self._watch.look(rclone, may_send=self._lease.confirmed)
+                await self._watch.look(rclone, may_send=lambda: self._lease.confirmed)
                 if self._lease.confirmed:
                     await uploads.hurry(rclone, self._watch.waiting)
                 left = await uploads.in_progress(rclone, self.plan)

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,20 +67,23 @@ class Watch:
         """What was not in the store at the last look, what is open for writing included."""
         return self._unsent
 
-    async def look(self, rclone: Rclone, *, may_send: bool) -> None:
-        """One look at a time, and what follows from it, which sends nothing unless `may_send`.
+    async def look(self, rclone: Rclone, *, may_send: Callable[[], bool]) -> None:
+        """One look at a time, and what follows from it, which sends nothing unless `may_send`:
+        asked each time, since a look may wait for another, and take minutes itself.
 
         Raises StorageError and OSError.
         """
         async with self._looking:
             await self._look(rclone, may_send=may_send)
 
-    async def _look(self, rclone: Rclone, *, may_send: bool) -> None:
+    async def _look(self, rclone: Rclone, *, may_send: Callable[[], bool]) -> None:
         self.waiting = await uploads.queue(rclone, self._plan, within=uploads.ASK_WITHIN)
         await asyncio.to_thread(self._look_at_disk)
-        if may_send:
-            await self._return_strays(rclone)
+        if may_send():
+            await self._return_strays(rclone, may_send)
+        if may_send():
             await uploads.release(rclone, self.waiting)
+        if may_send():
             await self._try_again(rclone)
         self._refusals.full = self._plan.home if self.quota.store_is_full else None
         refused = self._refused()
@@ -129,7 +133,7 @@ class Watch:
         self._unsent = Unsent.of(self._files)
         self._strays.look(self._files, {upload.file.data for upload in self.waiting})
 
-    async def _return_strays(self, rclone: Rclone) -> None:
+    async def _return_strays(self, rclone: Rclone, may_send: Callable[[], bool]) -> None:
         """Also what is rescued goes into the bucket, when the store takes it."""
         due = time.monotonic() >= self._count_at
         if not (self._strays.kept or due or rescued.waiting(self._plan)):
@@ -137,8 +141,8 @@ class Watch:
         try:
             keys = await self._keys.get(self._plan.username)
             objects = await asyncio.to_thread(Objects, self._config, keys)
-            returned = await asyncio.to_thread(self._strays.return_all, objects)
-            delivered = await asyncio.to_thread(rescued.deliver, self._plan, objects)
+            returned = await asyncio.to_thread(self._strays.return_all, objects, may_send)
+            delivered = await asyncio.to_thread(rescued.deliver, self._plan, objects, may_send)
             if due or delivered or returned:
                 self._rescued = await asyncio.to_thread(rescued.count, self._plan, objects)
                 self._count_at = time.monotonic() + _COUNT_RESCUED_EVERY

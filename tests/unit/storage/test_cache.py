@@ -186,3 +186,19 @@ def test_only_a_file_that_is_still_changed_is_a_stray(
     kept = strays.Strays(plan)
     kept.look([stray, uploaded, gone], queued=set())
     assert kept.kept.keys() == {stray.data}
+
+
+def test_strays_are_returned_as_long_as_the_lease_is_there(
+    plan: MountPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strays, "STRAY_AFTER", 0)
+    changed = description(dirty=True, size=4, parts=[(0, 4)])
+    files = [put(plan, name, "text", changed) for name in ("one", "two")]
+    kept = strays.Strays(plan)
+    kept.look(files, queued=set())
+    returned: list[object] = []
+    monkeypatch.setattr(kept, "_return", lambda stray, _: returned.append(stray.file))
+    may_send = iter([True, False])
+    assert kept.return_all(None, lambda: next(may_send)) == files[:1]  # type: ignore[arg-type]
+    assert returned == files[:1]
+    assert kept.kept.keys() == {files[1].data}

@@ -1,0 +1,104 @@
+"""What a living rclone may send while its mounts are not served, and what the lease is told."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from quaderno import config as configuration
+from quaderno.errors import StorageError
+from quaderno.storage import mounting, mounts, uploads
+from quaderno.storage.cache import Unsent
+from quaderno.storage.keys import HubKeys
+from quaderno.storage.lease_keeper import LeaseKeeper
+from quaderno.storage.states import State, WaitingError
+from quaderno.storage.user_mounts import UserMounts
+from quaderno.storage.watch import Watch
+
+
+class Rclone:
+    """Its home is not mounted; a file was closed in the person's own scratch area."""
+
+    def __init__(self) -> None:
+        self.exited, self.due = asyncio.Event(), 1.0
+        self.pid = os.getpid()
+
+    async def call(self, command: str, *, within: float = 0, **parameters: Any) -> dict[str, Any]:
+        assert within >= 0
+        if parameters["fs"].startswith("home"):
+            raise StorageError(f"rclone: {command}: no VFS found")
+        if command == "vfs/queue-set-expiry":
+            self.due = parameters["expiry"]
+            return {}
+        common = {"name": "f", "id": 1, "size": 1, "tries": 0, "uploading": False}
+        return {"queue": [common | {"expiry": self.due}]}
+
+
+@asynccontextmanager
+async def waiting(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, *, confirmed: bool
+) -> AsyncIterator[tuple[UserMounts, Rclone]]:
+    """Mounts that wait for the store, and the rclone that an earlier agent left."""
+    rclone = Rclone()
+
+    def giving(value: object) -> Callable[..., Any]:
+        async def give(*_: object) -> object:
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        return give
+
+    away = WaitingError(State.WAIT_S3, StorageError("The store is away"))
+    monkeypatch.setattr(mounting, "adopt", giving(rclone))
+    monkeypatch.setattr(mounting, "is_mounted", giving(False))
+    monkeypatch.setattr(mounting, "prepare_store", giving(away))
+    monkeypatch.setattr(LeaseKeeper, "confirmed", confirmed)
+    config = configuration.generate(directory)
+    (config.dir / "agent").mkdir(parents=True)
+    async with httpx.AsyncClient() as client:
+        user = UserMounts(config, HubKeys(config, client), mounts.plan(config, "alice"))
+        user.servers = {"-"}
+        user.run()
+        await user.wait(5)
+        assert user.state is State.WAIT_S3
+        yield user, rclone
+        user.detach()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_file_closed_while_the_store_is_waited_for_is_held_without_a_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirmed: bool
+) -> None:
+    async def run() -> None:
+        async with waiting(tmp_path, monkeypatch, confirmed=confirmed) as (_, rclone):
+            rclone.due = 1.0  # it has just been closed
+            await asyncio.sleep(0.9)
+            assert (rclone.due == uploads.HELD) is not confirmed
+
+    asyncio.run(run())
+
+
+def test_a_look_that_is_asked_for_tells_the_lease_what_is_unsent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, told = Unsent(3, 70, None), []
+
+    async def look(watch: Watch, *_: object, **__: object) -> None:
+        watch._unsent = found
+
+    async def run() -> None:
+        async with waiting(tmp_path, monkeypatch, confirmed=True) as (user, _):
+            user.state = State.READY
+            monkeypatch.setattr(Watch, "look", look)
+            monkeypatch.setattr(LeaseKeeper, "tell", lambda _, unsent: told.append(unsent))
+            await user.look()
+
+    asyncio.run(run())
+    assert told[:1] == [found]
