@@ -121,7 +121,6 @@ class UserMounts:
         if self._rclone is not None and self.state in (State.READY, State.DRAINING):
             with contextlib.suppress(StorageError, OSError):  # as they were last time, then
                 await self._watch.look(self._rclone, may_send=lambda: self._lease.confirmed)
-                self._lease.tell(self._watch.changed)
         elif self.state is State.UNMOUNTED:
             self._watch.look_at_quota()
 

@@ -1,4 +1,4 @@
-"""What a living rclone may send while its mounts are not served, and what the lease is told."""
+"""What a living rclone may send while its mounts are not served."""
 
 import asyncio
 import os
@@ -13,12 +13,10 @@ import pytest
 from quaderno import config as configuration
 from quaderno.errors import StorageError
 from quaderno.storage import mounting, mounts, uploads
-from quaderno.storage.cache import Unsent
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.lease_keeper import LeaseKeeper
 from quaderno.storage.states import State, WaitingError
 from quaderno.storage.user_mounts import UserMounts
-from quaderno.storage.watch import Watch
 
 
 class Rclone:
@@ -42,7 +40,7 @@ class Rclone:
 @asynccontextmanager
 async def waiting(
     directory: Path, monkeypatch: pytest.MonkeyPatch, *, confirmed: bool
-) -> AsyncIterator[tuple[UserMounts, Rclone]]:
+) -> AsyncIterator[Rclone]:
     """Mounts that wait for the store, and the rclone that an earlier agent left."""
     rclone = Rclone()
 
@@ -67,7 +65,7 @@ async def waiting(
         user.run()
         await user.wait(5)
         assert user.state is State.WAIT_S3
-        yield user, rclone
+        yield rclone
         user.detach()
         await asyncio.sleep(0)
 
@@ -77,28 +75,9 @@ def test_a_file_closed_while_the_store_is_waited_for_is_held_without_a_lease(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirmed: bool
 ) -> None:
     async def run() -> None:
-        async with waiting(tmp_path, monkeypatch, confirmed=confirmed) as (_, rclone):
+        async with waiting(tmp_path, monkeypatch, confirmed=confirmed) as rclone:
             rclone.due = 1.0  # it has just been closed
             await asyncio.sleep(0.9)
             assert (rclone.due == uploads.HELD) is not confirmed
 
     asyncio.run(run())
-
-
-def test_a_look_that_is_asked_for_tells_the_lease_what_is_unsent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, told = Unsent(3, 70, None), []
-
-    async def look(watch: Watch, *_: object, **__: object) -> None:
-        watch._unsent = found
-
-    async def run() -> None:
-        async with waiting(tmp_path, monkeypatch, confirmed=True) as (user, _):
-            user.state = State.READY
-            monkeypatch.setattr(Watch, "look", look)
-            monkeypatch.setattr(LeaseKeeper, "tell", lambda _, unsent: told.append(unsent))
-            await user.look()
-
-    asyncio.run(run())
-    assert told[:1] == [found]
