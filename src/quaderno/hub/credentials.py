@@ -106,8 +106,8 @@ class CredentialsHandler(ScopedHandler):
         """Who asked: a service, or what a person's token is for (its note names the server)."""
         if isinstance(self.current_user, Service):
             return f"service {self.current_user.name}"
-        note = getattr(self.get_token(), "note", None)
-        return json.dumps(note) if note else "a token without a note"  # one line, whatever it is
+        note = str(getattr(self.get_token(), "note", None) or "a token without a note")
+        return "".join(c if c.isprintable() else "?" for c in note)  # one line, whatever it is
 
     def _hand_out(self, answer: dict[str, Any]) -> None:
         self.set_header("Cache-Control", "no-store")
