@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 
+import httpx
 import psutil
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -146,6 +147,9 @@ def test_while_the_login_service_is_away_the_destination_is_kept(
     for process in stopped:
         process.send_signal(signal.SIGSTOP)
     try:
+        # For a moment the hub counts on the provider's last answer.
+        login = f"{service.config.public_url}/hub/login"
+        wait_for(lambda: httpx.get(login, timeout=60).status_code == 503, 90, "the hub's notice")
         page.goto(f"{service.config.public_url}/hub/token", timeout=60_000)
         expect(
             page.get_by_role("heading", name="The login service does not answer")
