@@ -148,7 +148,7 @@ def test_while_the_login_service_is_away_the_destination_is_kept(
         process.send_signal(signal.SIGSTOP)
     try:
         # For a moment the hub counts on the provider's last answer.
-        login = f"{service.config.public_url}/hub/login"
+        login = f"{service.config.public_url}/hub/oauth_login"
         wait_for(lambda: httpx.get(login, timeout=60).status_code == 503, 90, "the hub's notice")
         page.goto(f"{service.config.public_url}/hub/token", timeout=60_000)
         expect(
