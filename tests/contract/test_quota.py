@@ -165,7 +165,7 @@ def test_of_another_store_a_listing_is_summed_up(tmp_path: Path) -> None:
     """It has no quota of ours; writes are refused early all the same."""
     with running_node(tmp_path, external=True) as node:
         root = full(node, "fred")
-        assert quota(node, "fred")["used"] == 9 * MB
+        eventually(lambda: quota(node, "fred")["used"] == 9 * MB, 60, "the sum is known")
         assert put(node, "fred", 1000) == ""
         node.client.post("/users/fred/clean-up")
         as_user(DELETE, root / "fred", "large")
