@@ -6,6 +6,7 @@ stays the same while servers come and go.
 """
 
 import ipaddress
+import re
 from typing import Any
 
 from docker.errors import APIError, NotFound
@@ -16,6 +17,7 @@ from quaderno.config import Config
 from quaderno.errors import HostError
 
 LABEL = "quaderno.instance"
+_BRIDGE = re.compile("br-[0-9a-f]{12}")  # the engine's interface of a network
 
 
 def subnet(config: Config) -> ipaddress.IPv4Network:
@@ -62,14 +64,17 @@ def _subnets(inspected: dict[str, Any]) -> list[str]:
 def taken(instance: str | None = None) -> list[tuple[ipaddress.IPv4Network, str]]:
     """Networks in use on this machine and by whom, those of `instance` excepted.
 
-    Routes of the host count, and networks of the engine where it answers.
+    Routes of the host count, and networks of the engine where it answers. Its bridges outlive it:
+    while it does not, any of them may be of `instance`; `ensure` says later if it is not.
     """
+    routes = host.routes()
     try:
         with host.engine(timeout=10) as client:
             networks = client.networks()
+        own = {f"br-{n['Id'][:12]}" for n in networks if (n["Labels"] or {}).get(LABEL) == instance}
     except HostError:
         networks = []
-    own = {f"br-{n['Id'][:12]}" for n in networks if (n["Labels"] or {}).get(LABEL) == instance}
+        own = {name for _, name in routes if instance and _BRIDGE.fullmatch(name)}
     found = [
         (ipaddress.IPv4Network(text), f"the container network {n['Name']}")
         for n in networks
@@ -77,5 +82,4 @@ def taken(instance: str | None = None) -> list[tuple[ipaddress.IPv4Network, str]
         for text in _subnets(n)
         if ":" not in text
     ]
-    routed = [(net, f"the interface {name}") for net, name in host.routes() if name not in own]
-    return found + routed
+    return found + [(net, f"the interface {name}") for net, name in routes if name not in own]
