@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.service.running import free_ports, wait_for
+from tests.ports import free_ports
+from tests.service.running import wait_for
 
 CONFIGURATION = """
 import os

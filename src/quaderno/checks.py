@@ -267,6 +267,18 @@ def check_ports(config: Config) -> Iterator[Finding]:
         )
 
 
+def check_outgoing_ports(config: Config) -> Iterator[Finding]:
+    """No outgoing connection is given a component's port while that restarts."""
+    taken = sorted({port for _, port in config.ports} & host.outgoing_ports())
+    if taken:
+        yield _warning(
+            "port-outgoing",
+            f"ports {taken[0]} to {taken[-1]} are given to outgoing connections, too",
+            "A component may find its port taken at a restart: set lower `ports`, or reserve them"
+            f" (sysctl net.ipv4.ip_local_reserved_ports={taken[0]}-{taken[-1]})",
+        )
+
+
 def _address(config: Config, port_name: str) -> str:
     if port_name in ("web", "iam", "s3"):
         return config.listen
@@ -381,6 +393,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     check_image_builder,
     check_reachable,
     check_ports,
+    check_outgoing_ports,
     check_network,
     check_public_url,
     check_tls_files,

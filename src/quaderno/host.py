@@ -149,6 +149,18 @@ def routes(table: str | None = None) -> list[tuple[ipaddress.IPv4Network, str]]:
     return found
 
 
+def outgoing_ports() -> set[int]:
+    """Those that outgoing connections are given (ip-sysctl, ip_local_port_range)."""
+    sysctl = Path("/proc/sys/net/ipv4")
+    first, last = (sysctl / "ip_local_port_range").read_text(encoding="ascii").split()
+    reserved = (sysctl / "ip_local_reserved_ports").read_text(encoding="ascii").strip()
+    ports = set(range(int(first), int(last) + 1))
+    for span in filter(None, reserved.split(",")):
+        start, _, end = span.partition("-")
+        ports -= set(range(int(start), int(end or start) + 1))
+    return ports
+
+
 def _address(hexadecimal: str) -> str:
     return socket.inet_ntoa(socket.ntohl(int(hexadecimal, 16)).to_bytes(4, "big"))
 

@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -22,8 +21,9 @@ import jwt
 import pytest
 
 from quaderno import config as configuration
-from quaderno.config import Config, Ports
+from quaderno.config import Config
 from quaderno.iam import component
+from tests.ports import free_ports
 
 PASSWORD = "a quiet staircase 7"
 SCOPES = "openid profile email groups offline_access"
@@ -76,7 +76,7 @@ def running_provider(
 
     Browsers know it as `host`; `settings` are of the section `iam`. Ada is registered.
     """
-    config = configuration.generate(directory, first_port=free_block(len(Ports.model_fields)))
+    config = configuration.generate(directory, first_port=free_ports())
     iam = config.iam.model_dump() | settings
     iam["public_url"] = f"http://{host}:{config.ports.iam_app}"
     config = config.model_copy(
@@ -108,22 +108,6 @@ def running_provider(
             yield provider
         finally:
             process.terminate()
-
-
-def free_block(size: int) -> int:
-    """The first of `size` consecutive ports on which nothing listens."""
-    while True:
-        first = secrets.randbelow(20_000) + 20_000
-        sockets = [socket.socket() for _ in range(size)]
-        try:
-            for port, listener in enumerate(sockets, first):
-                listener.bind(("127.0.0.1", port))
-            return first
-        except OSError:
-            continue
-        finally:
-            for listener in sockets:
-                listener.close()
 
 
 def wait_until_healthy(config: Config, process: subprocess.Popen[bytes]) -> None:

@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -26,27 +24,15 @@ from quaderno import config as configuration
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
 from quaderno.storage import seaweedfs, sts
+from tests.ports import free_ports
 
 KEY_ID = "test"
 SILENCE = 60  # seconds at most that a hub does not answer
 
 
 def new_config(directory: Path) -> Config:
-    """A configuration with ports that are free now, below the range of outgoing connections."""
-    while True:
-        first = random.randrange(20000, 32000)  # noqa: S311
-        if all(_is_free(port) for _, port in configuration.Ports.from_first(first)):
-            return configuration.generate(directory, first_port=first)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    """A configuration with ports that are free now."""
+    return configuration.generate(directory, first_port=free_ports())
 
 
 def eventually(condition: Callable[[], Any], seconds: float, what: str) -> Any:

@@ -15,7 +15,8 @@ from quaderno.hub.authenticator import (
     QuadernoAuthenticator,
     keep_newest_tokens,
 )
-from tests.contract.identity_fixtures import Provider, free_block
+from tests.contract.identity_fixtures import Provider
+from tests.ports import free_ports
 
 
 @dataclass
@@ -67,7 +68,7 @@ def person(tokens: dict[str, Any], seconds_left: float) -> Person:
 
 def somewhere_else(config: Config) -> Config:
     """The same settings with a provider that does not answer."""
-    iam = config.iam.model_copy(update={"public_url": f"http://127.0.0.1:{free_block(1)}"})
+    iam = config.iam.model_copy(update={"public_url": f"http://127.0.0.1:{free_ports(1)}"})
     return config.model_copy(update={"iam": iam})
 
 

@@ -21,7 +21,8 @@ from quaderno import firewall, init, network
 from quaderno.config import Config
 from quaderno.hub import networks
 from quaderno.images.parent import ensure_parent
-from tests.service.running import free_ports, wait_for
+from tests.ports import free_ports
+from tests.service.running import wait_for
 
 PORT = 8080  # of services outside
 OUTSIDE = """

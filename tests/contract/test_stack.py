@@ -24,7 +24,8 @@ import yaml
 from quaderno import components, edge, host, init, process, stack, supervisor
 from quaderno import config as quaderno_config
 from quaderno.config import Config
-from tests.service.running import free_ports, wait_for
+from tests.ports import free_ports
+from tests.service.running import wait_for
 
 EDGE = components.named("edge")
 HUB = components.named("hub")

@@ -19,7 +19,8 @@ import docker
 import httpx
 import yaml
 
-from tests.service.running import free_ports, wait_for
+from tests.ports import free_ports
+from tests.service.running import wait_for
 
 _CHUNK = 1 << 15
 # Answers any request, so that the hub takes it for a notebook server; Debian has perl everywhere.

@@ -1,9 +1,7 @@
 """A real instance of the service for tests, and people who use it."""
 
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +17,8 @@ import httpx
 import yaml
 
 from quaderno import config as quaderno_config
-from quaderno.config import Config, Ports
+from quaderno.config import Config
+from tests.ports import free_ports
 
 T = TypeVar("T")
 QUADERNO = str(Path(sys.prefix) / "bin" / "quaderno")
@@ -33,24 +32,6 @@ def wait_for(condition: Callable[[], T], seconds: float, what: str) -> T:
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
         time.sleep(0.05)
     return value
-
-
-def free_ports() -> int:
-    """The first of a block of free ports as long as a configuration needs."""
-    needed = len(Ports.model_fields)
-    for first in range(20000 + os.getpid() % 1000 * 20, 60000, needed + 3):
-        if all(_free(first + offset) for offset in range(needed)):
-            return first
-    raise AssertionError("no free ports")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-    return True
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from quaderno import checks, firewall, network
+from quaderno import checks, firewall, host, network
 from quaderno.checks import Finding
 from quaderno.config import Config, generate
 from quaderno.errors import HostError
 from quaderno.images import host as images_host
 from quaderno.storage import description_disk
-from tests.service.running import free_ports
+from tests.ports import free_ports
 
 GB = 10**9
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return generate(tmp_path, first_port=41000)
+    return generate(tmp_path, first_port=21000)
 
 
 def found(findings: Iterator[Finding]) -> list[tuple[str, str]]:
@@ -189,6 +189,15 @@ def test_port_in_use_names_setting_and_program(tmp_path: Path) -> None:
     assert found(checks.check_ports(busy)) == []
 
 
+def test_ports_that_outgoing_connections_are_given(config: Config) -> None:
+    outgoing = sorted(host.outgoing_ports())[:3]
+    there = changed(config, "ports", store=outgoing[0], store_filer=outgoing[2])
+    (finding,) = checks.check_outgoing_ports(there)
+    assert (finding.id, finding.level) == ("port-outgoing", "warning")
+    assert f"ports {outgoing[0]} to {outgoing[2]} are given" in finding.problem
+    assert found(checks.check_outgoing_ports(config)) == []
+
+
 def test_network_of_somebody_else(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = [(ipaddress.IPv4Network("10.213.8.0/24"), "the interface eth1")]
     monkeypatch.setattr(network, "taken", lambda _: taken)
@@ -200,13 +209,13 @@ def test_network_of_somebody_else(config: Config, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("public_url", "listen", "ids"),
     [
-        ("http://127.0.0.1:41000", "127.0.0.1", []),
-        ("http://localhost:41000", "127.0.0.1", []),
-        ("https://hub.example.org:41000", "0.0.0.0", []),  # noqa: S104
+        ("http://127.0.0.1:21000", "127.0.0.1", []),
+        ("http://localhost:21000", "127.0.0.1", []),
+        ("https://hub.example.org:21000", "0.0.0.0", []),  # noqa: S104
         ("https://hub.example.org", "127.0.0.1", ["public-url"]),
         ("https://hub.example.org", "0.0.0.0", ["public-port"]),  # noqa: S104
-        ("http://hub.example.org:41000", "0.0.0.0", ["no-tls"]),  # noqa: S104
-        ("http://127.0.0.1:41000", "::", ["public-url"]),
+        ("http://hub.example.org:21000", "0.0.0.0", ["no-tls"]),  # noqa: S104
+        ("http://127.0.0.1:21000", "::", ["public-url"]),
     ],
 )
 def test_public_url(config: Config, public_url: str, listen: str, ids: list[str]) -> None:

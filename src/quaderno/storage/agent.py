@@ -44,6 +44,7 @@ from quaderno.storage import (
 )
 from quaderno.storage.states import State
 from quaderno.storage.sts import Keys
+from quaderno.storage.unrepeated import Unrepeated
 from quaderno.storage.user_mounts import UserMounts
 
 LOG = logging.getLogger("quaderno.agent")
@@ -379,6 +380,7 @@ def main() -> None:
     """`python -m quaderno.storage.agent`"""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("quaderno.agent").addFilter(Unrepeated())
     try:
         asyncio.run(serve(load_file(Path(os.environ["QUADERNO_CONFIG"]))))
     except (QuadernoError, OSError) as error:

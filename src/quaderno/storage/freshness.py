@@ -12,6 +12,7 @@ nothing is mounted there.
 """
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -27,38 +28,67 @@ DIRECTORIES_MOST = 200  # of an area, those used last, that are kept known
 
 
 class Refresher:
-    """Knows what of one person's mounts is to be read anew, and when; `own_every` is in seconds."""
+    """Knows what of one person's mounts is to be read anew, and when; `own_every` is in seconds.
+
+    It reads in the background, one directory at a time: there may be many, and the store slow.
+    """
 
     def __init__(self, plan: MountPlan, own_every: float) -> None:
         self._plan, self._own_every = plan, own_every
         self._new = False
         self._shared_at = self._own_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._reading = asyncio.Lock()
 
     def start(self) -> None:
         """The mounts have just been made: their tops are known, and nothing else."""
         now = time.monotonic()
         self._new, self._shared_at, self._own_at = True, now + REFRESH_SHARED, now + self._own_every
 
-    async def what_is_due(self, rclone: Rclone) -> None:
-        """The store is asked every REFRESH_SHARED at most: it may be away, and slow to say so.
+    def look(self, rclone: Rclone) -> None:
+        """Begin with what is due, unless that is under way; never waits for its end."""
+        if self._task is None or self._task.done():
+            name = f"listings of {self._plan.username}"
+            self._task = asyncio.create_task(self._what_is_due(rclone), name=name)
 
-        Raises StorageError; what could not be done is due the next time.
-        """
-        if self._new:
-            self._new = False
-            await read_used(rclone, self._plan)
-        if time.monotonic() < self._shared_at:
-            return
-        self._shared_at = time.monotonic() + REFRESH_SHARED
-        await refresh_shared(rclone, self._plan)
-        if time.monotonic() >= self._own_at:
-            await refresh_own(rclone, self._plan)
-            self._own_at = time.monotonic() + self._own_every
+    def stop(self) -> None:
+        """The mounts are not served any more."""
+        if self._task is not None:
+            self._task.cancel()
 
     async def all_now(self, rclone: Rclone) -> None:
         """Have every change show at once; where people work is known soon. Raises StorageError."""
-        await refresh_all(rclone, self._plan)
-        self._new = True
+        async with self._reading:
+            await refresh_all(rclone, self._plan)
+            self._new = True
+
+    async def _what_is_due(self, rclone: Rclone) -> None:
+        """The store is asked every REFRESH_SHARED at most: it may be away, and slow to say so.
+        What could not be done is due the next time."""
+        with contextlib.suppress(StorageError):
+            if self._new:
+                self._new = False
+                async with self._reading:
+                    await read_used(rclone, self._plan)
+            if time.monotonic() < self._shared_at:
+                return
+            self._shared_at = time.monotonic() + REFRESH_SHARED
+            async with self._reading:
+                await refresh_shared(rclone, self._plan)
+            if time.monotonic() >= self._own_at:
+                await self._refresh_own(rclone)
+                self._own_at = time.monotonic() + self._own_every
+
+    async def _refresh_own(self, rclone: Rclone) -> None:
+        """Have others' changes in the writable areas show, and the directories known where people
+        work. Raises StorageError, whereupon one directory at most has become unknown."""
+        for area in self._plan.writable:
+            used = await asyncio.to_thread(
+                cache.used_directories, self._plan, area, DIRECTORIES_MOST
+            )
+            for directory in sorted({"", *used}):  # those above first
+                async with self._reading:
+                    await _read_anew(rclone, area, directory, used)
 
 
 async def refresh_all(rclone: Rclone, plan: MountPlan) -> None:
@@ -113,18 +143,14 @@ async def read_used(rclone: Rclone, plan: MountPlan) -> None:
             await rclone.call("vfs/refresh", fs=area.remote, **_named(sorted(used)))
 
 
-async def refresh_own(rclone: Rclone, plan: MountPlan) -> None:
-    """Have others' changes in the writable areas show, and the directories known where people
-    work. Raises StorageError, whereupon one directory at most has become unknown."""
-    for area in plan.writable:
-        used = await asyncio.to_thread(cache.used_directories, plan, area, DIRECTORIES_MOST)
-        for directory in sorted({"", *used}):  # those above first
-            there = await _directories(rclone, area, directory)
-            idle = sorted({str(Path(directory, name)) for name in there} - used)
-            if idle:
-                await rclone.call("vfs/forget", fs=area.remote, **_named(idle))
-            where: dict[str, Any] = {"dir": directory} if directory else {}
-            await rclone.call("vfs/refresh", fs=area.remote, **where)
+async def _read_anew(rclone: Rclone, area: Area, directory: str, used: set[str]) -> None:
+    """One directory; those in it that are not `used` are forgotten."""
+    there = await _directories(rclone, area, directory)
+    idle = sorted({str(Path(directory, name)) for name in there} - used)
+    if idle:
+        await rclone.call("vfs/forget", fs=area.remote, **_named(idle))
+    where: dict[str, Any] = {"dir": directory} if directory else {}
+    await rclone.call("vfs/refresh", fs=area.remote, **where)
 
 
 def _named(directories: list[str]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from quaderno.storage.mounts import MountPlan
 from quaderno.storage.objects import Objects
 from quaderno.storage.rclone import Rclone
 from quaderno.storage.states import State, WaitingError
+from quaderno.storage.unrepeated import REPEATED
 
 T = TypeVar("T")
 LOG = logging.getLogger("quaderno.agent")
@@ -189,7 +190,7 @@ class LeaseKeeper:
             await self._renew()
             self._wait = TRY_LEAST
         except (StorageError, OSError) as error:
-            LOG.info("%s: the lease is not renewed: %s", self._plan.username, error)
+            LOG.info("%s: the lease is not renewed: %s", self._plan.username, error, extra=REPEATED)
             self._renew_at = time.monotonic() + self._wait
             self._wait = min(self._wait * 2, TRY_MOST)
 

@@ -42,21 +42,24 @@ class Guard:
         since = self._meter.last.since if self._meter.last else now
         self._sent = [sent for sent in self._sent if sent[0] >= since]
         self._waiting, self._refused = here, refused
-        if not self.full:
+        if not self._is_short:
             self._until = 0.0
-        self._meter.measure(
-            often=now < self._moved_at + ACTIVE, urgent=self.full or self._part >= NOTICE_AT
-        )
+        self._meter.measure(often=now < self._moved_at + ACTIVE, urgent=self._is_short)
 
     def allow_clean_up(self) -> None:
-        """Have the bucket writable for CLEAN_UP seconds although it is full."""
-        if self.full:
+        """Have the bucket writable for CLEAN_UP seconds even while it is full, or until there is
+        room: what is measured may go up and down around the limit."""
+        if self._is_short:
             self._until = time.monotonic() + CLEAN_UP
 
     @property
     def full(self) -> bool:
         """Whether the bucket takes nothing more."""
         return self._refused or self._part >= 1
+
+    @property
+    def _is_short(self) -> bool:
+        return self._refused or self._part >= NOTICE_AT
 
     @property
     def store_is_full(self) -> bool:
@@ -79,7 +82,8 @@ class Guard:
         last = self._meter.last
         if last is None:
             return None
-        return Quota(self._meter.limit, self._used, self.full, self._cleaning)
+        cleaning = self._cleaning if self.full else None
+        return Quota(self._meter.limit, self._used, self.full, cleaning)
 
     @property
     def _used(self) -> int:

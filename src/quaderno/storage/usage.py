@@ -20,6 +20,7 @@ from quaderno.storage import seaweedfs_quota
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.objects import Objects
 from quaderno.storage.sts import Keys
+from quaderno.storage.unrepeated import REPEATED
 
 T = TypeVar("T")
 LOG = logging.getLogger("quaderno.agent")
@@ -78,7 +79,7 @@ class Meter:
             if self._config.sets_bucket_quotas:
                 await _in_thread(self._enforce, self.last)
         except StorageError as error:
-            LOG.info("%s: how much is used is not known: %s", self._username, error)
+            LOG.info("%s: how much is used is not known: %s", self._username, error, extra=REPEATED)
         self._ended = time.monotonic()
 
     async def _usage(self) -> Usage:

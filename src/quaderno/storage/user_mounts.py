@@ -264,6 +264,7 @@ class UserMounts:
             return await self._serve_guarded(rclone)
         finally:
             self._guarded = False
+            self._refresher.stop()
             guard.cancel()
 
     async def _hold_unguarded(self) -> None:
@@ -301,7 +302,7 @@ class UserMounts:
             await self._watch.look(rclone, may_send=lambda: self._lease.confirmed)
             self._lease.tell(self._watch.changed)
             if self._lease.confirmed:
-                await self._refresher.what_is_due(rclone)
+                self._refresher.look(rclone)
         await self._pause(LOOK_EVERY)
 
     async def _reconnect(self, why: str) -> bool:

@@ -33,6 +33,7 @@ from quaderno.storage.objects import Objects
 from quaderno.storage.quota import Guard
 from quaderno.storage.rclone import Rclone
 from quaderno.storage.strays import Strays
+from quaderno.storage.unrepeated import REPEATED
 from quaderno.storage.uploads import Refusals, Upload
 
 LOG = logging.getLogger("quaderno.agent")
@@ -147,7 +148,7 @@ class Watch:
                 self._rescued = await asyncio.to_thread(rescued.count, self._plan, objects)
                 self._count_at = time.monotonic() + _COUNT_RESCUED_EVERY
         except StorageError as error:
-            LOG.info("%s: kept aside for now: %s", self._plan.username, error)
+            LOG.info("%s: kept aside for now: %s", self._plan.username, error, extra=REPEATED)
             return
         for file in returned:
             await self._have_forgotten(rclone, file)

@@ -9,7 +9,7 @@ import pytest
 from quaderno.config import Config
 from quaderno.hub import TEMPLATES, options
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
-from tests.service.running import free_ports
+from tests.ports import free_ports
 
 
 @pytest.fixture

@@ -103,7 +103,12 @@ def test_cleaning_up_lasts_as_long_as_there_is_reason(
     guard.allow_clean_up()
     assert guard.reason == ""
     assert guard.full
-    measured(meter, 99)
+    measured(meter, 90)
+    guard.look([], 0, refused=False)
+    measured(meter, 100)
+    guard.look([], 0, refused=False)
+    assert guard.reason == "", "the measure went up and down a little"
+    measured(meter, 79)
     guard.look([], 0, refused=False)
     measured(meter, 100)
     guard.look([], 0, refused=False)

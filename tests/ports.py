@@ -1,0 +1,28 @@
+"""Ports for what a test starts."""
+
+import random
+import socket
+
+from quaderno.config import Ports
+
+# Up to net.ipv4.ip_local_port_range: from there on, while something is stopped to be started again,
+# somebody's outgoing connection may have been given its port.
+_FIRST, _END = 20_000, 32_768
+
+
+def free_ports(count: int = len(Ports.model_fields)) -> int:
+    """The first of `count` consecutive ports that are free now."""
+    while True:
+        first = random.randrange(_FIRST, _END - count)  # noqa: S311
+        if all(_is_free(port) for port in range(first, first + count)):
+            return first
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
