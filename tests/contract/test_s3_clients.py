@@ -77,6 +77,41 @@ def test_duckdb_renews_its_keys_when_the_store_refuses_them(anna: Server) -> Non
     assert anna.hub.keys_given > before + 1
 
 
+OTHER_STORE = """
+mkdir -p ~/.aws && chmod 700 ~/.aws
+printf '[profile other]\\nendpoint_url = %s\\nregion = eu-south-1\\n' {endpoint} > ~/.aws/config
+printf '[other]\\naws_access_key_id = %s\\naws_secret_access_key = %s\\naws_session_token = %s\\n' \
+    {key} {secret} {token} > ~/.aws/credentials
+unset AWS_CONFIG_FILE AWS_ENDPOINT_URL_S3 AWS_REGION AWS_DEFAULT_REGION
+{command}
+rm -r ~/.aws
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "~/clients/bin/aws --profile other s3 ls",
+        "python -c \"import boto3; s3 = boto3.Session(profile_name='other').client('s3');"
+        " print(*[each['Name'] for each in s3.list_buckets()['Buckets']])\"",
+    ],
+)
+def test_another_store_by_files_of_ones_own(anna: Server, config: Config, command: str) -> None:
+    """It knows her as somebody else, who has another bucket."""
+    keys = Issuer(config).keys("berta")
+    buckets.ensure_personal_bucket(config, "berta", keys)
+    lines = OTHER_STORE.format(
+        endpoint=config.store_endpoint,
+        key=keys.access_key_id,
+        secret=keys.secret_access_key,
+        token=keys.session_token,
+        command=command,
+    )
+    listed = anna.printed(lines)
+    assert "berta" in listed
+    assert "anna" not in listed
+
+
 # --- who does not get keys, and what they are told
 
 
