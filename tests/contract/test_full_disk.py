@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quaderno.storage import mounts
-from tests.contract.node_fixtures import Node, as_user, running_node
+from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
 from tests.contract.storage_fixtures import eventually
 
 SIZE = 300 << 20  # bytes of the disk that is filled
@@ -56,6 +57,8 @@ found["parts"] = {name: [(text.hex(), kept) for text, kept in parts[name]] for n
 print(json.dumps(found), flush=True)
 """
 
+READ = "import sys; print(open(sys.argv[1]).read())"
+LIST = "import os; print(sorted(os.listdir()))"
 SAVE = """
 import errno, sys
 try:
@@ -196,3 +199,26 @@ def test_unsent_files_that_are_opened_again_stay(node: Node, user: str, held: st
     eventually(lambda: not warnings(node), 20, "the ballast is back")
     eventually(lambda: as_user(SAVE, root / user, "new") == "", 20, "it may be written again")
     assert "ballast given up" in (node.config.dir / "agent.log").read_text()
+
+
+def test_agent_and_rclone_start_on_a_full_disk(node: Node) -> None:
+    """As after a crash for want of space: people come in, and what was unsent is sent."""
+    root = node.ready("carol")
+    node.s3("carol").put_object(Bucket="carol", Key="there", Body=b"readable")
+    node.faults.switch("away")
+    assert as_user(WRITE, root / "carol", "unsent") == ""
+    with filled(node):
+        eventually(lambda: metric(node, "cache_disk_free_bytes") < 1 << 20, 20, "it is full")
+        os.kill(node.rclone("carol"), signal.SIGKILL)
+        node.agent.stop()
+        node.faults.switch("pass")
+        node.start_agent()
+        node.in_state("carol", "READY", 60)
+        eventually(lambda: pending(node, "carol") == 0, 60, "it is uploaded")
+        assert content(node, "carol", "unsent") == b"text"
+        node.refresh("carol")
+        assert as_user(LIST, root / "carol") == "['there', 'unsent']"
+        eventually(lambda: as_user(SAVE, root / "carol", "new") == "EROFS", 20, "and may not write")
+    eventually(lambda: as_user(SAVE, root / "carol", "new") == "EROFS", 20, "and may not write")
+    eventually(lambda: as_user(SAVE, root / "carol", "new") == "", 60, "it may be written again")
+    assert as_user(READ, root / "carol", "there") == "readable"
