@@ -84,12 +84,12 @@ class Row(Protocol):
 
 
 @dataclass(frozen=True)
-class Clone:
-    """`git clone` of a bundle on the local disk."""
+class _SmallFiles:
+    """Many small files from the local disk; nothing is read from the store."""
 
     files: int
     source: Path
-    kind: str = "git-clone"
+    kind: str = ""
     unit: str = "files/s"
     group: str = SMALL_FILES
 
@@ -99,7 +99,14 @@ class Clone:
         return f"{self.kind}-{self.files}"
 
     def prepare(self, s3: Any, bucket: str, directory: str) -> None:
-        """Nothing is read from the store."""
+        """Nothing to put into the store."""
+
+
+@dataclass(frozen=True)
+class Clone(_SmallFiles):
+    """`git clone` of a bundle."""
+
+    kind: str = "git-clone"
 
     def measure(self, mount: Mount, directory: str) -> Speed:
         """Until git has ended, and until the checked out files and the index are in the store."""
@@ -111,22 +118,10 @@ class Clone:
 
 
 @dataclass(frozen=True)
-class Unpack:
-    """`tar x` of small files."""
+class Unpack(_SmallFiles):
+    """`tar x`."""
 
-    files: int
-    source: Path
     kind: str = "untar"
-    unit: str = "files/s"
-    group: str = SMALL_FILES
-
-    @property
-    def name(self) -> str:
-        """With the number of files."""
-        return f"{self.kind}-{self.files}"
-
-    def prepare(self, s3: Any, bucket: str, directory: str) -> None:
-        """Nothing is read from the store."""
 
     def measure(self, mount: Mount, directory: str) -> Speed:
         """Until tar has ended, and until all files are in the store."""
