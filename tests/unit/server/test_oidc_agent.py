@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,6 +19,7 @@ from nacl.public import Box, PrivateKey, PublicKey
 
 from quaderno_server import oidc_agent
 from quaderno_server.oidc_agent import Agent
+from tests.unit.server.small_hub import PREFIX, TOKEN, SmallHub
 
 # liboidcagent leaves the closing of its sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -27,16 +27,13 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 ISSUER = "https://iam.example.org/"
-PATH = "/hub/api/quaderno/users/anna/access-token"
 
 
-class Hub(ThreadingHTTPServer):
-    """The hub's endpoint as Anna's server sees it; `refusal` makes it answer that instead."""
-
-    daemon_threads = True
+class Hub(SmallHub):
+    """The hub's endpoint for access tokens; `refusal` makes it answer that instead."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
         self.refusal: tuple[int, str] | None = None
         self.body: bytes | None = None
         self.lifetime = 3600
@@ -46,48 +43,31 @@ class Hub(ThreadingHTTPServer):
 
     @property
     def environment(self) -> dict[str, str]:
-        return {
-            "JUPYTERHUB_API_URL": f"http://127.0.0.1:{self.server_port}/hub/api",
-            "JUPYTERHUB_API_TOKEN": "token-of-the-server",
-            "JUPYTERHUB_USER": "anna",
-            "QUADERNO_OIDC_ACCOUNT": "infncloud",
-        }
+        return super().environment | {"QUADERNO_OIDC_ACCOUNT": "infncloud"}
 
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_GET(self) -> None:
-        hub, url = self.server, urlsplit(self.path)
-        hub.silence.wait(30)
-        assert url.path == PATH
-        assert self.headers["Authorization"] == "token token-of-the-server"
-        hub.queries.append(parse_qs(url.query))
+    def answer(self, method: str, path: str, authorization: str | None) -> tuple[int, bytes]:
+        url = urlsplit(path)
+        self.silence.wait(30)
+        assert (method, url.path) == ("GET", f"{PREFIX}access-token")
+        assert authorization == f"token {TOKEN}"
+        self.queries.append(parse_qs(url.query))
         status, answer = 200, {
-            "access_token": f"token-{len(hub.queries)}",
+            "access_token": f"token-{len(self.queries)}",
             "issuer": ISSUER,
-            "expires_at": int(time.time()) + hub.lifetime,
+            "expires_at": int(time.time()) + self.lifetime,
             "scope": "openid profile",
         }  # fmt: skip
-        if hub.refusal:
-            status, answer = hub.refusal[0], {"message": hub.refusal[1]}
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(json.dumps(answer).encode() if hub.body is None else hub.body)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
+        if self.refusal:
+            status, answer = self.refusal[0], {"message": self.refusal[1]}
+        return status, json.dumps(answer).encode() if self.body is None else self.body
 
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    with Hub() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.silence.set()
-        server.shutdown()
-        thread.join()
+    hub = Hub()
+    with hub.serving():
+        yield hub
+        hub.silence.set()
 
 
 @contextmanager

@@ -4,14 +4,14 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
 import pytest
+
+from tests.unit.server.small_hub import PREFIX, TOKEN, SmallHub
 
 SERVER = Path(__file__).parents[3] / "server"
 KEYS = {
@@ -20,50 +20,28 @@ KEYS = {
     "Token": "session1",
     "Expiration": "2099-01-01T00:00:00Z",
 }
-PATH = "/hub/api/quaderno/users/anna/s3-keys"
 
 
-class Hub(ThreadingHTTPServer):
-    """Answers Anna's server with `answer`, and any other request as the hub does."""
+class Hub(SmallHub):
+    """Answers Anna's server with `answers`, and any other request as the hub does."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answer: tuple[int, bytes] = (200, json.dumps(KEYS).encode())
+        super().__init__()
+        self.answers: tuple[int, bytes] = (200, json.dumps(KEYS).encode())
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "JUPYTERHUB_API_URL": f"http://127.0.0.1:{self.server_port}/hub/api",
-            "JUPYTERHUB_API_TOKEN": "token-of-the-server",
-            "JUPYTERHUB_USER": "anna",
-        }
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_GET(self) -> None:
-        status, body = self.server.answer
-        if self.path != PATH:
-            status, body = 404, b""
-        elif self.headers["Authorization"] != "token token-of-the-server":
-            status, body = 403, json.dumps({"message": "These are not your keys."}).encode()
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
+    def answer(self, method: str, path: str, authorization: str | None) -> tuple[int, bytes]:
+        if (method, path) != ("GET", f"{PREFIX}s3-keys"):
+            return 404, b""
+        if authorization != f"token {TOKEN}":
+            return 403, json.dumps({"message": "These are not your keys."}).encode()
+        return self.answers
 
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    with Hub() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    hub = Hub()
+    with hub.serving():
+        yield hub
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -117,7 +95,7 @@ def test_a_proxy_to_the_outside_is_not_asked_for_the_hub(run: Run) -> None:
     ],
 )
 def test_a_refusal_is_one_line(run: Run, hub: Hub, answer: tuple[int, bytes], words: str) -> None:
-    hub.answer = answer
+    hub.answers = answer
     assert_one_line(run(), words)
 
 
@@ -148,10 +126,10 @@ def test_boto3_finds_and_renews_the_keys_by_itself(
     assert credentials
     assert credentials.get_frozen_credentials().token == "session1"
     soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
-    hub.answer = (200, json.dumps({**KEYS, "Expiration": soon}).encode())
+    hub.answers = (200, json.dumps({**KEYS, "Expiration": soon}).encode())
     credentials = boto3.Session().get_credentials()
     assert credentials
-    hub.answer = (200, json.dumps({**KEYS, "Token": "session2"}).encode())
+    hub.answers = (200, json.dumps({**KEYS, "Token": "session2"}).encode())
     assert credentials.get_frozen_credentials().token == "session2"
 
 

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -15,18 +14,16 @@ from quaderno_server import watch
 from quaderno_server.health import AWAY
 from quaderno_server.watch import Watch
 from tests.service.running import wait_for
+from tests.unit.server.small_hub import PREFIX, TOKEN, SmallHub
 
-PREFIX = "/hub/api/quaderno/users/anna/"
 STORAGE = {"state": "READY", "level": "ok", "message": "Everything is saved.", "refused": []}
 
 
-class Hub(ThreadingHTTPServer):
-    """The hub's endpoints as Anna's server sees them; a test may change `answers`."""
-
-    daemon_threads = True
+class Hub(SmallHub):
+    """Its endpoints of storage and login; a test may change `answers`."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
         self.answers: dict[str, tuple[int, Any]] = {
             "GET storage": (200, STORAGE),
             "GET access-token": (200, {"access_token": "secret", "expires_at": 1_900_000_000}),
@@ -37,32 +34,13 @@ class Hub(ThreadingHTTPServer):
         self.speaks = threading.Event()  # cleared: it does not answer
         self.speaks.set()
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "JUPYTERHUB_API_URL": f"http://127.0.0.1:{self.server_port}/hub/api",
-            "JUPYTERHUB_API_TOKEN": "token-of-the-server",
-            "JUPYTERHUB_USER": "anna",
-        }
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_GET(self) -> None:
-        assert self.headers["Authorization"] == "token token-of-the-server"
-        question = f"{self.command} {self.path.removeprefix(PREFIX)}"
-        self.server.asked[question] += 1
-        self.server.speaks.wait(30)
-        status, answer = self.server.answers[question]
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(json.dumps(answer).encode())
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *arguments: object) -> None:
-        pass
+    def answer(self, method: str, path: str, authorization: str | None) -> tuple[int, bytes]:
+        assert authorization == f"token {TOKEN}"
+        question = f"{method} {path.removeprefix(PREFIX)}"
+        self.asked[question] += 1
+        self.speaks.wait(30)
+        status, answer = self.answers[question]
+        return status, json.dumps(answer).encode()
 
 
 class Log:
@@ -79,13 +57,10 @@ class Log:
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    with Hub() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.speaks.set()
-        server.shutdown()
-        thread.join()
+    hub = Hub()
+    with hub.serving():
+        yield hub
+        hub.speaks.set()
 
 
 @pytest.fixture
