@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.service import people
-from tests.service.running import Service, running_service, wait_for
+from tests.service.running import Hub, Service, running_service, wait_for
 
 Person = Callable[[], BrowserContext]
 Screenshot = Callable[..., None]
@@ -31,7 +31,8 @@ def service(container_engine: None) -> Iterator[Service]:
     """An instance of its own, where people may register."""
     policy = {"text": POLICY, "version": "2026-11"}
     iam = {"registration": "open", "policy": policy}
-    with running_service(iam=iam, oidc={"allowed_groups": ["/dev", "/ops"]}) as service:
+    oidc = {"allowed_groups": ["dev", "/ops"], "recheck": 10, "removal_grace": 5}
+    with running_service(iam=iam, oidc=oidc) as service:
         name, password = ADMIN
         options = ["--email", "admin@example.org", "--admin", "--password-stdin"]
         service.quaderno("user", "add", name, *options, text=password + "\n")
@@ -137,6 +138,45 @@ def test_whoever_is_suspended_reads_why_on_the_way_in(service: Service, person: 
     expect(page.get_by_role("heading", name="Your account is suspended")).to_be_visible()
     expect(page.locator("main")).to_contain_text("--mined--")
     expect(page.locator("main")).to_contain_text(service.config.contact)
+
+
+def test_whoever_is_removed_loses_servers_and_no_file(service: Service, person: Person) -> None:
+    """Nobody looks meanwhile; a token of theirs is worth nothing any more, either."""
+    options = ["--group", "/ops", "--password-stdin"]
+    service.quaderno("user", "add", "joan", *options, text=PASSWORD + "\n")
+    page = person().new_page()
+    people.log_in(page, service, "joan", PASSWORD)
+    page.get_by_role("button", name="I accept").click()
+    people.authorize(page)
+    people.start_server(page, service, "joan")
+    service.inside("joan", "open('/workarea/only-here.txt', 'w').write('kept')")
+    page.close()
+    own = Hub(service.config.public_url, _server_token(service, "joan"))
+    assert own.request("GET", "/user").json()["name"] == "joan"
+
+    service.quaderno("group", "remove", "/ops", "joan")
+    administrator = Hub(service.config.public_url, _administrators_token(service))
+    wait_for(lambda: not administrator.running("joan"), 120, "the end of Joan's server")
+    assert own.request("GET", "/user").status_code == 403
+    page = person().new_page()
+    people.log_in(page, service, "joan", PASSWORD)
+    expect(page.get_by_role("alert")).to_contain_text("Quaderno admits the groups /dev, /ops.")
+
+    service.quaderno("group", "add", "/ops", "joan")
+    page.goto(service.config.public_url)
+    people.start_server(page, service, "joan")
+    saved = "glob.glob('/workarea/cloud_storage/joan/saved/*/only-here.txt')"
+    assert service.inside("joan", f"import glob; print(open({saved}[0]).read())")[1] == "kept"
+
+
+def _server_token(service: Service, name: str) -> str:
+    """What programs in the server have."""
+    return service.inside(name, "import os; print(os.environ['JUPYTERHUB_API_TOKEN'])")[1]
+
+
+def _administrators_token(service: Service) -> str:
+    scopes = ("--scope", "list:users", "--scope", "read:servers")
+    return service.quaderno("token", "create", "looking", *scopes).stdout.strip()
 
 
 def test_while_the_login_service_is_away_the_destination_is_kept(

@@ -42,6 +42,11 @@ def _is_url(value: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not extra
 
 
+def group_name(name: str) -> str:
+    """As it is known here: INDIGO IAM says `dev/ml` in one claim and `/dev/ml` in another."""
+    return f"/{name.lstrip('/')}"
+
+
 # A secret that a component does not need is empty in its slice of the configuration.
 
 
@@ -86,6 +91,7 @@ Limit = Annotated[Memory, Field(ge=0)]  # 0 is no limit
 Port = Annotated[int, Field(ge=1, le=65535)]
 Url = Annotated[str, AfterValidator(_url)]
 Origin = Annotated[str, AfterValidator(_origin)]  # RFC 6454, without a trailing slash
+Group = Annotated[str, Field(min_length=1), AfterValidator(group_name)]
 Secret = Annotated[
     SecretStr,
     PlainSerializer(lambda value: value.get_secret_value(), return_type=str),

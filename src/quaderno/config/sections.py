@@ -11,6 +11,7 @@ from quaderno import __version__
 from quaderno.config.identity import Iam as Iam
 from quaderno.config.kinds import (
     Base64Secret,
+    Group,
     HexSecret,
     Limit,
     Memory,
@@ -134,11 +135,31 @@ class Oidc(Section):
     username_claim: str = Field(
         "preferred_username", description="Claim that names the user; also the personal bucket."
     )
-    groups_claim: str = Field("groups", description="Claim that lists the user's groups.")
-    allowed_groups: list[str] = Field(
-        [], description="Groups whose members may log in; empty admits every registered person."
+    groups_claim: str = Field(
+        "groups",
+        description="Claim that lists the user's groups: a name, dots included (`wlcg.groups`), or "
+        "a path through nested claims (`realm_access.roles`).",
     )
-    admin_groups: list[str] = Field(
+    allowed_groups: list[Group] = Field(
+        [],
+        description="Groups whose members may log in, with or without a leading slash; with "
+        "`allowed_subjects` empty, too, every registered person may.",
+    )
+    allowed_subjects: list[str] = Field(
+        [], description="People who may log in whatever their groups, by their claim `sub`."
+    )
+    recheck: int = Field(
+        300,
+        ge=10,
+        description="Seconds for which the provider's word on a person counts. Who is removed "
+        "there can do nothing here after that, and has `removal_grace`.",
+    )
+    removal_grace: int = Field(
+        300,
+        ge=0,
+        description="Seconds from then until their servers are stopped, with their files saved.",
+    )
+    admin_groups: list[Group] = Field(
         ["/quaderno/admins"], description="Groups whose members administer the hub."
     )
     audiences: list[str] = Field(
@@ -176,7 +197,7 @@ class Store(Section):
     quota: Limit = Field(
         parse_memory("200G"), description="Bytes that each personal bucket may hold; 0: no limit."
     )
-    group_quotas: dict[str, Limit] = Field(
+    group_quotas: dict[Group, Limit] = Field(
         {},
         description="By name of a group, what counts for its members instead of `quota`; of "
         "several groups, the largest, and 0 (no limit) is the largest of all.",

@@ -20,6 +20,7 @@ from traitlets import Any as AnyTrait
 
 from quaderno import names
 from quaderno.config import Config
+from quaderno.config.kinds import group_name
 from quaderno.errors import LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
@@ -35,6 +36,8 @@ DISCOVERY_MAX_AGE = 3600
 ANSWERED_LATELY = 2
 # Seconds for which the provider's word on a person is good without asking again.
 ASK_AGAIN_AFTER = 60
+
+_LONGEST = 255  # characters of a group's name, in JupyterHub's database
 
 AuthState = dict[str, Any]
 
@@ -114,7 +117,8 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         return username
 
     async def get_user_groups(self, auth_state: AuthState) -> set[str]:
-        """The groups claim, which may be nested (`realm_access.roles`)."""
+        """The groups claim, which may be nested (`realm_access.roles`); of what it says, only what
+        can be a group's name."""
         claims = auth_state[self.user_auth_state_key]
         path = self.quaderno.oidc.groups_claim
         found = claims.get(path)
@@ -126,7 +130,15 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             )
         if not isinstance(found, list):
             return set()
-        return {group for group in found if isinstance(group, str) and group}
+        named = {group for group in found if isinstance(group, str) and group.strip("/")}
+        return {group_name(each) for each in named if len(each) < _LONGEST and each.isprintable()}
+
+    async def check_allowed(self, username: str, auth_model: dict[str, Any] | None) -> bool:
+        """By group, or by the provider's own name for somebody, which stays the same."""
+        if await super().check_allowed(username, auth_model):
+            return True
+        claims = (auth_model or {}).get("auth_state", {}).get(self.user_auth_state_key) or {}
+        return claims.get("sub") in self.quaderno.oidc.allowed_subjects
 
     # --- tokens
 
@@ -192,7 +204,8 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         what runs goes on.
         """
         now = time.monotonic()
-        if now - self._asked_at.get(user.name, -ASK_AGAIN_AFTER) < ASK_AGAIN_AFTER:
+        good_for = min(ASK_AGAIN_AFTER, self.quaderno.oidc.recheck / 2)
+        if now - self._asked_at.get(user.name, float("-inf")) < good_for:
             return True
         try:
             await self.discover()

@@ -56,9 +56,13 @@ c.QuadernoAuthenticator.http_request_kwargs = {"connect_timeout": 5, "request_ti
 c.QuadernoAuthenticator.enable_auth_state = True
 c.QuadernoAuthenticator.reconcile_auth_state_hook = keep_newest_tokens
 c.QuadernoAuthenticator.manage_groups = True
-c.QuadernoAuthenticator.allow_all = not config.oidc.allowed_groups
+c.QuadernoAuthenticator.allow_all = not (config.oidc.allowed_groups or config.oidc.allowed_subjects)
+c.QuadernoAuthenticator.any_allow_config = True
 c.QuadernoAuthenticator.allowed_groups = set(config.oidc.allowed_groups)
 c.QuadernoAuthenticator.admin_groups = set(config.oidc.admin_groups)
+c.QuadernoAuthenticator.auth_refresh_age = config.oidc.recheck
+# A token is worth no more than its person, whose removal ends it, too.
+c.QuadernoAuthenticator.auth_refresh_strict = True
 c.QuadernoAuthenticator.custom_403_message = "You are in no group that is admitted."
 
 # --- servers

@@ -9,6 +9,8 @@ from jupyterhub_traefik_proxy.fileprovider import TraefikFileProviderProxy
 from jupyterhub_traefik_proxy.traefik_utils import TraefikConfigFileHandler, atomic_writing
 from traitlets import observe
 
+from quaderno.hub.admission import Admission
+
 _LOOK_EVERY = 0.02  # seconds
 
 
@@ -23,6 +25,24 @@ class SharedFileHandler(TraefikConfigFileHandler):
 
 class EdgeProxy(TraefikFileProviderProxy):
     """Traefik as `quaderno.edge` sets it up; the hub adds its own routes and starts nothing."""
+
+    _asking: asyncio.Task[None] | None = None
+
+    async def check_routes(self, user_dict: Any, service_dict: Any, routes: Any = None) -> Any:
+        """JupyterHub's own look at its routes, the first of which is when it has begun."""
+        if self._asking is None:
+            authenticator = self.app.authenticator
+            admission = Admission(
+                authenticator.quaderno.oidc, user_dict, authenticator.refresh_user,
+                self._stop_server, self.log,
+            )  # fmt: skip
+            self._asking = asyncio.create_task(admission.run(), name="admission")
+        return await super().check_routes(user_dict, service_dict, routes)
+
+    async def _stop_server(self, user: Any, name: str) -> None:
+        """As JupyterHub does when an administrator asks."""
+        await self.delete_user(user, name)
+        await user.stop(name)
 
     async def _wait_for_route(self, routespec: str) -> None:
         """Wait until Traefik has the route, which takes some hundredths of a second.
