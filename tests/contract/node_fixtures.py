@@ -88,11 +88,19 @@ class Node:
         return self.config.mounts / user
 
     def in_state(self, user: str, state: str, seconds: float = 15) -> dict[str, Any]:
-        def there() -> dict[str, Any] | None:
-            found = self.state(user)
-            return found if found["state"] == state else None
+        found = self.state(user)
 
-        return dict(eventually(there, seconds, f"{user} is {state}"))
+        def is_there() -> bool:
+            nonlocal found
+            found = self.state(user)
+            return bool(found["state"] == state)
+
+        try:
+            eventually(is_there, seconds, f"{user} is {state}")
+        except AssertionError as error:
+            error.add_note(f"{user} is {found['state']}: {found['reason']}")
+            raise
+        return found
 
     def s3(self, user: str) -> Any:
         return buckets.client(self.config, self.issuer.keys(user))

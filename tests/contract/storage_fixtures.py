@@ -27,7 +27,7 @@ from quaderno.storage import seaweedfs, sts
 from tests.ports import free_ports
 
 KEY_ID = "test"
-SILENCE = 60  # seconds at most that a hub does not answer
+SILENCE = 300  # seconds at most that a hub does not answer
 
 
 def new_config(directory: Path) -> Config:

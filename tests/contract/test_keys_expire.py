@@ -21,6 +21,7 @@ from tests.contract.storage_fixtures import eventually
 
 SOAK = bool(os.environ.get("QUADERNO_SOAK"))
 LIFE, LOAD, SILENT = (900, 2400, 180) if SOAK else (30, 50, 10)  # seconds
+pytestmark = pytest.mark.timeout(LOAD + 600)
 
 GIVEN = 1000  # objects that only the store has
 # Saves, reads back, lists, and reads what only the store has; a line for each file or error.
