@@ -5,6 +5,7 @@ at once instead of landing on this machine's disk, out of sight.
 """
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -54,8 +55,7 @@ def prepare_mountpoints(plan: MountPlan) -> None:
     nested = plan.areas[-1].mountpoint
     for path in (plan.root, *(area.mountpoint for area in plan.areas if area.mountpoint != nested)):
         _prepare_mountpoint(path)
-    plan.notice.write_text(mounts.NOTICE, encoding="utf-8")
-    plan.notice.chmod(0o444)
+    replace(plan.notice, mounts.NOTICE, 0o444)
 
 
 def _prepare_mountpoint(path: Path) -> None:
@@ -68,7 +68,7 @@ def prepare_state(config: Config, plan: MountPlan) -> None:
     for path in (plan.state, plan.cache):
         path.mkdir(mode=0o700, exist_ok=True)
     description_disk.place(config, plan)
-    plan.rclone_config.write_text(mounts.rclone_config(config, plan.areas), encoding="utf-8")
+    replace(plan.rclone_config, mounts.rclone_config(config, plan.areas))
     if not plan.token.exists():
         replace(plan.token, secrets.token_urlsafe(32))
 
@@ -87,11 +87,41 @@ def load_servers(plan: MountPlan) -> set[str]:
         return set()
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a file of this node's own; it is whole at every moment. Raises OSError."""
+def replace(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file of this node's own; it is whole at every moment. Raises OSError.
+
+    A disk without a free block keeps nobody from going on: what says the same stays, and what fits
+    into the blocks of the old file is written over it, with blanks up to its end.
+    """
+    data, before = text.encode(), _content(path)
+    if before is not None and before.rstrip() == data.rstrip():
+        return
     new = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            _write(file.fileno(), data)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        if error.errno != errno.ENOSPC or before is None or len(data) > _room(path):
+            raise
+        with path.open("r+b") as file:
+            _write(file.fileno(), data.ljust(len(before)))
+    else:
+        new.replace(path)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _room(path: Path) -> int:
+    """Bytes of the blocks that a file has."""
+    return path.stat().st_blocks * 512
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    os.write(descriptor, data)
+    os.fsync(descriptor)

@@ -1,5 +1,7 @@
 """What the agent keeps on disk, and how it reads rclone's cache."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,35 @@ def test_what_a_server_binds(config: Config, plan: MountPlan) -> None:
         directories.prepare_binds(plan)
         assert plan.root.stat().st_mode & 0o7777 == 0o555
         assert plan.local.stat().st_mode & 0o7777 == 0o700
+
+
+def test_a_file_that_says_the_same_stays(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    directories.replace(file, "one")
+    first = file.stat().st_ino
+    directories.replace(file, "one")
+    assert file.stat().st_ino == first
+    directories.replace(file, "another")
+    assert file.read_text() == "another"
+    assert [each.name for each in tmp_path.iterdir()] == ["state"]
+
+
+def test_without_a_free_block_a_file_is_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, real = tmp_path / "state", os.open
+    directories.replace(file, "something long")
+
+    def full(path: Path, *arguments: int) -> int:
+        if path.name.endswith(".new"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, *arguments)
+
+    monkeypatch.setattr(os, "open", full)
+    directories.replace(file, "short")
+    assert file.read_text() == "short         "
+    with pytest.raises(OSError, match="No space left"):
+        directories.replace(file, "x" * 10_000)
+    assert file.read_text() == "short         "
+    with pytest.raises(OSError, match="No space left"):
+        directories.replace(tmp_path / "new", "short")
