@@ -9,8 +9,7 @@ import pytest
 from docker.errors import NotFound
 
 from quaderno import config as configuration
-from quaderno import servers
-from quaderno.hub import inside
+from quaderno.hub import inside, leaving
 from quaderno.hub.inside import InsideError, NoProgramError
 from quaderno.images import build
 from tests.contract.storage_fixtures import eventually
@@ -88,15 +87,15 @@ def test_the_container_may_be_paused_or_gone(client: docker.APIClient, container
 
 
 def test_down_says_what_became_of_the_files(client: docker.APIClient, container: str) -> None:
-    assert servers.keep(client, container, 10**9) == ""
+    assert leaving.keep(client, container, 10**9) == ""
     inside.run(client, container, ["sh", "-c", "echo hello > a.txt"], PATIENCE)
-    assert servers.keep(client, container, 10**9) == (
+    assert leaving.keep(client, container, 10**9) == (
         f"{container}: 0 files (0 bytes) copied, 1 file (6 bytes) lost"
     ), "nothing is mounted at cloud_storage"
     inside.run(client, container, ["mkdir", "cloud_storage/anna"], PATIENCE)
-    said = servers.keep(client, container, 10**9)
+    said = leaving.keep(client, container, 10**9)
     assert said.startswith(f"{container}: 1 file (6 bytes) copied to cloud_storage/anna/saved/")
-    assert "not known" in servers.keep(client, "quaderno-test-none", 10**9)
+    assert "not known" in leaving.keep(client, "quaderno-test-none", 10**9)
 
 
 def test_the_images_own_files_are_not_peoples(client: docker.APIClient, container: str) -> None:

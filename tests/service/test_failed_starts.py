@@ -1,6 +1,7 @@
 """Starts that cannot succeed, are cancelled, or end early: named, and nothing is left behind."""
 
 import io
+import json
 import os
 import signal
 import time
@@ -9,10 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import docker
 import pytest
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.service import http_person
+from quaderno import supervisor
+from tests.service import http_person, people
 from tests.service.running import Hub, Service, wait_for
 
+SOON = 60_000  # milliseconds
+# Answers after some seconds, as JupyterLab would.
+SLOWLY = (
+    "use IO::Socket::INET; sleep 6;"
+    "$s = IO::Socket::INET->new(LocalPort => 8888, Listen => 5, ReuseAddr => 1);"
+    'while ($c = $s->accept) { <$c>; print $c "HTTP/1.0 200 OK\\r\\n\\r\\n{}"; close $c }'
+)
 Build = Callable[[str], str]
 
 
@@ -133,4 +143,54 @@ def test_two_starts_at_once_make_one_server(service: Service, hub: Hub) -> None:
     wait_for(lambda: hub.ready("ada"), 30, "the server")
     assert len([thing for thing in service.leftovers("ada") if "container" in thing]) == 1
     hub.stop("ada")
+    nothing_is_left(service)
+
+
+def test_a_restarted_hub_goes_on_with_a_start(service: Service, hub: Hub, build: Build) -> None:
+    slow = build(f"FROM debian:bookworm-slim\nCMD {json.dumps(['perl', '-e', SLOWLY])}")
+    assert hub.request("POST", "/users/ada/server", json={"image": slow}).is_success
+    wait_for(lambda: "container" in str(service.leftovers("ada")), 30, "the container")
+    running = service.container("ada").id
+    supervisor.restart_component(service.config, "hub")
+    wait_for(service.all_running, 60, "the hub")
+    wait_for(lambda: hub.ready("ada"), 60, "the server")
+    assert service.container("ada").id == running
+    hub.stop("ada")
+    nothing_is_left(service)
+
+
+def test_the_pages_show_what_the_server_says_and_why_it_did_not_start(
+    service: Service,
+    hub: Hub,
+    build: Build,
+    person: Callable[[], BrowserContext],
+    screenshot: Callable[[Page, str], None],
+) -> None:
+    script = (
+        "echo Looking for JupyterLab; while [ ! -e /tmp/go ]; do sleep 0.1; done;"
+        "echo ModuleNotFoundError: No module named jupyterlab >&2; exit 1"
+    )
+    image = build(f"FROM debian:bookworm-slim\nCMD {json.dumps(['sh', '-c', script])}")
+    page = person().new_page()
+    people.log_in(page, service, "ada")
+    people.authorize(page)
+    page.goto(f"{service.config.public_url}/hub/spawn?own_image={image}")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_text("What the server says").click()
+    said = page.get_by_label("What the server says")
+    expect(said).to_have_text("Looking for JupyterLab", timeout=SOON)
+    service.container("ada").exec_run(["touch", "/tmp/go"])
+    expect(page.get_by_role("heading", name="Your server did not start")).to_be_visible(
+        timeout=SOON
+    )
+    expect(page.get_by_role("alert")).to_contain_text("ended with code 1 instead of starting")
+    expect(page.locator("main pre")).to_contain_text("No module named jupyterlab")
+    screenshot(page, "failed")
+    page.get_by_role("link", name="Back to the server options").click()
+    expect(page.get_by_label("Image reference")).to_have_value(image)
+    # What fails within a second is said in the form itself.
+    missing = build('FROM debian:bookworm-slim\nCMD ["lab"]')
+    page.get_by_label("Image reference").fill(missing)
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("lacks the program that it says to start")
     nothing_is_left(service)

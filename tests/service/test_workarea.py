@@ -221,7 +221,7 @@ def test_a_stop_by_others_copies_what_fits_and_says_so_at_the_next_start(
     hub.stop("ada")
     told = notice(hub_of_ada)
     assert told
-    assert told["sentences"][0] == "Your last server was stopped for you."
+    assert told["sentences"][0] == "Your last server was stopped by an administrator."
     assert "3 files (93 kB) that existed only there were copied" in told["sentences"][1]
     assert told["files"] == ["big.bin (2.0 MB): more than 1.0 MB in all is not copied unasked"]
     restart_hub(service)

@@ -8,6 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from quaderno.hub import pull_failures, start_failures
+from quaderno.hub.failures import Cause
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
@@ -41,6 +44,15 @@ def _anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("path", GENERATE.pages(), ids=lambda path: path.name)
 def test_the_reference_is_what_the_code_says(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == GENERATE.pages()[path], "run: make docs"
+
+
+def test_every_cause_of_a_failed_start_is_in_the_operators_table() -> None:
+    table = (DOCS / "operator" / "running.md").read_text(encoding="utf-8")
+    modules = (pull_failures, start_failures)
+    causes = [found for module in modules for found in vars(module).values()]
+    ids = {cause.id for cause in causes if isinstance(cause, Cause)}
+    assert [missing for missing in sorted(ids) if f"`{missing}`" not in table] == []
+    assert len(ids) > 30
 
 
 def test_every_setting_and_section_has_help() -> None:

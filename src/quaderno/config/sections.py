@@ -365,7 +365,10 @@ class Servers(Section):
         0, ge=0, description="Seconds after which a server is stopped in any case. 0: never."
     )
     http_timeout: int = Field(
-        120, ge=5, description="Seconds a running container may take until JupyterLab answers."
+        120,
+        ge=5,
+        description="Seconds that a starting server may do nothing, neither print nor use a CPU, "
+        "before it is given up. One that works may take ten times as long.",
     )
 
     @field_validator("network")

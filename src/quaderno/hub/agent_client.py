@@ -56,6 +56,11 @@ class AgentClient:
         """`server` no longer uses the mounts; the agent drains and unmounts after the last."""
         await self._request("DELETE", _server_path(username, server))
 
+    async def users(self, within: float) -> list[dict[str, Any]]:
+        """Everybody whose storage is mounted, or ought to be, each as in `health`."""
+        found: list[dict[str, Any]] = (await self._soon("GET", "/users", within))["users"]
+        return found
+
     async def health(self, username: str, within: float) -> dict[str, Any]:
         """How a user's files are, as the agent describes it; `within` is in seconds."""
         return await self._soon("GET", _user_path(username), within)

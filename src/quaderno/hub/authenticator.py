@@ -26,6 +26,7 @@ from quaderno.hub import STATIC
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
 from quaderno.hub.login import CallbackHandler, LoginHandler, refused
 from quaderno.hub.rates import Rates
+from quaderno.hub.server_log import LogHandler
 from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
 from quaderno.hub.storage import CleanUpHandler, RefreshHandler, StorageHandler, TakeOverHandler
 
@@ -66,6 +67,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             (r"/api/quaderno/users/([^/]+)/storage", StorageHandler),
             (r"/api/quaderno/users/([^/]+)/storage/refresh", RefreshHandler),
             (r"/api/quaderno/users/([^/]+)/storage/clean-up", CleanUpHandler),
+            (r"/api/quaderno/users/([^/]+)/log", LogHandler),
             (r"/api/quaderno/users/([^/]+)/workarea", WorkareaHandler),
             (r"/api/quaderno/users/([^/]+)/workarea/notice", NoticeHandler),
             # In the place of JupyterHub's, which come later.

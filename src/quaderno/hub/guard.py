@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from dockerspawner import DockerSpawner
 from pydantic import ValidationError
@@ -18,10 +18,10 @@ from sqlalchemy.orm import object_session
 
 from quaderno.config import Config
 from quaderno.errors import StorageError
-from quaderno.hub import inside, workarea
+from quaderno.hub import endings, inside, workarea
 from quaderno.hub.agent_client import shared
 from quaderno.hub.inside import ENGINE_ERRORS, InsideError, NoProgramError
-from quaderno.hub.workarea import Look, Saved, Stop
+from quaderno.hub.workarea import Look, Saved, Stop, Why
 
 # Seconds: for somebody who looks at a page; for a stop, which must end; for what can wait.
 LOOK = 15.0
@@ -31,8 +31,6 @@ REFRESH = 4.0
 _KEPT_FOR = 60.0  # seconds from copying to the stop that it was for
 _STOPPED_IN = 600.0  # and to its end
 _GRACE = 10.0  # seconds by which the program ends before it is given up
-
-Why = Literal["person", "administrator", "idle", "age", "ended"]
 
 
 class UnsavedError(Exception):
@@ -54,6 +52,9 @@ class GuardedSpawner(DockerSpawner):
         self.last_stop: Stop | None = None
         self.answers = True  # until a start says otherwise: nothing was done in it yet
         self.why: Why = "administrator"
+        self.ending = endings.GONE  # how it ended, where nobody stopped it
+        self._starts = False
+        self._cut_off = False  # the hub ended while it was starting
         self._kept_at: float | None = None
         self._look: asyncio.Task[Look] | None = None
         self._keeping = False
@@ -66,12 +67,25 @@ class GuardedSpawner(DockerSpawner):
             )
         except ValidationError as error:  # another version wrote it
             self.log.warning("The last stop of %s is not known: %s", self._log_name, error)
+        self._cut_off = bool(state.get("starts"))
 
     def get_state(self) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state()
         if self.last_stop:
             state["last_stop"] = self.last_stop.model_dump()
+        if self._starts:
+            state["starts"] = True
         return state
+
+    @contextmanager
+    def _starting(self) -> Iterator[None]:
+        """A hub that ends in between finds out at its next start."""
+        self._starts, self._cut_off = True, False
+        self._save_state()
+        try:
+            yield
+        finally:
+            self._starts = False
 
     def notice(self) -> dict[str, Any] | None:
         """What this server's person is told of the last stop."""
@@ -165,8 +179,12 @@ class GuardedSpawner(DockerSpawner):
 
     def note_end(self) -> None:
         """After every end: one that was no stop took what existed only there with it."""
-        if self.object_id and self.answers and not self._kept_within(_STOPPED_IN):
-            self._record(Stop(at=_now(), by="ended"))
+        ended = self.ending
+        if self._cut_off and not self.object_id:
+            self._record(Stop(at=_now(), by="restart"))
+        elif self.object_id and self.answers and not self._kept_within(_STOPPED_IN):
+            self._record(Stop(at=_now(), by=ended.by, memory=ended.limit))
+        self._cut_off, self.ending = False, endings.GONE
 
     async def _stopped(self, why: Why) -> Stop:
         limit = self.quaderno.servers.saved_size
@@ -205,6 +223,9 @@ class GuardedSpawner(DockerSpawner):
     def _record(self, stop: Stop) -> None:
         """At once: the hub may end before the stop does."""
         self.last_stop = stop
+        self._save_state()
+
+    def _save_state(self) -> None:
         self.orm_spawner.state = self.get_state()
         if session := object_session(self.orm_spawner):
             session.commit()

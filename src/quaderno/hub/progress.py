@@ -37,6 +37,7 @@ class Progress:
     def begin(self, step: str, detail: str = "") -> None:
         """Announce `step`; called again while it runs it updates the detail."""
         self._began.setdefault(step, time.monotonic())
+        self.current = step
         self._add(
             {
                 "progress": STEPS[step][0],

@@ -10,6 +10,7 @@ from jupyterhub_traefik_proxy.traefik_utils import TraefikConfigFileHandler, ato
 from traitlets import observe
 
 from quaderno.hub.admission import Admission
+from quaderno.hub.reconciler import Reconciler
 
 _LOOK_EVERY = 0.02  # seconds
 
@@ -27,16 +28,20 @@ class EdgeProxy(TraefikFileProviderProxy):
     """Traefik as `quaderno.edge` sets it up; the hub adds its own routes and starts nothing."""
 
     _asking: asyncio.Task[None] | None = None
+    _reconciling: asyncio.Task[None] | None = None
 
     async def check_routes(self, user_dict: Any, service_dict: Any, routes: Any = None) -> Any:
         """JupyterHub's own look at its routes, the first of which is when it has begun."""
+        authenticator = self.app.authenticator
         if self._asking is None:
-            authenticator = self.app.authenticator
             admission = Admission(
                 authenticator.quaderno.oidc, user_dict, authenticator.refresh_user,
                 self._stop_server, self.log,
             )  # fmt: skip
             self._asking = asyncio.create_task(admission.run(), name="admission")
+        if self._reconciling is None:
+            reconciler = Reconciler(authenticator.quaderno, user_dict, self.log)
+            self._reconciling = asyncio.create_task(reconciler.run(), name="reconciler")
         return await super().check_routes(user_dict, service_dict, routes)
 
     async def _stop_server(self, user: Any, name: str) -> None:

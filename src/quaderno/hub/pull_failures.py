@@ -5,120 +5,93 @@ first pattern that fits wins, so the particular ones come first.
 """
 
 import re
-from dataclasses import dataclass
 from http import HTTPStatus
 
-from quaderno.hub.failures import StartFailure
+from quaderno.hub.failures import Cause
 
 _UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
-
-
-@dataclass(frozen=True)
-class Cause:
-    """A kind of failure: what happened, for a sentence without its full stop in which `{image}`
-    stands for the reference, and what to do. `again` when a new try may help by itself."""
-
-    reason: str
-    sentence: str
-    advice: str
-    again: bool = False
-    status: HTTPStatus = HTTPStatus.BAD_REQUEST
-
-    def says(self, image: str) -> str:
-        """What happened, of `image`; no full stop."""
-        return self.sentence.format(image=image)
-
-    def failure(self, image: str, details: str, tries: int = 1) -> StartFailure:
-        """The end of a start, for the person and, with `details`, for the log."""
-        often = f" (tried {tries} times)" if tries > 1 else ""
-        return StartFailure(
-            f"{self.says(image)}{often}. {self.advice}",
-            reason=f"image_{self.reason}",
-            status=self.status,
-            details=f"pull of {image}: {details}",
-        )
 
 
 _LATER = "Start again in some minutes. If that does not help, tell your operator."
 
 NOT_FOUND = Cause(
-    "not_found",
+    "image_not_found",
     "The image {image} does not exist, or may not be pulled",
     "Check its name and tag, and whether it is public.",
 )
 DENIED = Cause(
-    "denied",
+    "image_denied",
     "The registry does not let this service pull the image {image}",
     "Ask the image's owner to make it public, or your operator for access.",
 )
 PLATFORM = Cause(
-    "platform",
+    "image_platform",
     "The image {image} is not made for this service's kind of processor or operating system",
     "Choose one that is, or build it for this kind.",
 )
 NO_SPACE = Cause(
-    "no_space",
+    "image_no_space",
     "This service has no disk space left for the image {image}",
     "Choose an image of the catalogue, and tell your operator.",
     status=HTTPStatus.INSUFFICIENT_STORAGE,
 )
 MALFORMED = Cause(
-    "malformed",
+    "image_malformed",
     "{image} is not the name of an image",
     "Enter it as for `docker pull`, in small letters and with its tag.",
 )
 NO_IMAGE = Cause(
-    "no_image",
+    "image_no_image",
     "What the registry has under the name {image} is not a container image",
     "Check its name and tag.",
 )
 NO_REGISTRY = Cause(
-    "no_registry",
+    "image_no_registry",
     "The registry that the image {image} names does not exist",
     "Check the part of the name before the first slash.",
 )
 UNTRUSTED = Cause(
-    "untrusted",
+    "image_untrusted",
     "The registry of the image {image} cannot prove to this service that it is the right one",
     "Tell your operator that the engine does not trust the registry's certificate.",
 )
 BUSY = Cause(
-    "rate_limit",
+    "image_rate_limit",
     "The registry limits how much may be pulled",
     "Start again later, or choose an image that is here already.",
     again=True,
     status=_UNAVAILABLE,
 )
 REGISTRY_FAILS = Cause(
-    "registry_error",
+    "image_registry_error",
     "The registry reports an error of its own",
     _LATER,
     again=True,
     status=_UNAVAILABLE,
 )
 REGISTRY_SILENT = Cause(
-    "registry_unreachable",
+    "image_registry_unreachable",
     "The registry does not answer",
     f"Check the image's name. {_LATER}",
     again=True,
     status=_UNAVAILABLE,
 )
 INTERRUPTED = Cause(
-    "interrupted",
+    "image_interrupted",
     "The download of the image was interrupted",
     _LATER,
     again=True,
     status=_UNAVAILABLE,
 )
 STALLED = Cause(
-    "stalled",
+    "image_stalled",
     "The download of the image has stopped moving",
     _LATER,
     again=True,
     status=HTTPStatus.GATEWAY_TIMEOUT,
 )
 ENGINE_SILENT = Cause(
-    "engine_unreachable",
+    "image_engine_unreachable",
     "The container engine does not answer",
     _LATER,
     again=True,
@@ -126,7 +99,7 @@ ENGINE_SILENT = Cause(
 )
 # Unknown words of the engine about the registry: it costs little to try again.
 UNKNOWN = Cause(
-    "unknown",
+    "image_unknown",
     "The image {image} cannot be fetched from its registry",
     _LATER,
     again=True,
@@ -134,7 +107,7 @@ UNKNOWN = Cause(
 )
 # Unknown words of the engine about the request itself.
 REFUSED = Cause(
-    "refused",
+    "image_refused",
     "The container engine refused to fetch the image {image}",
     "Check its name and tag, or tell your operator.",
 )

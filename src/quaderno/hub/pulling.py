@@ -19,9 +19,9 @@ from docker.errors import DockerException
 from docker.utils import parse_repository_tag
 
 from quaderno.hub import pull_failures
+from quaderno.hub.failures import Cause
 from quaderno.hub.layers import Layers
 from quaderno.hub.progress import Progress
-from quaderno.hub.pull_failures import Cause
 
 STEP = "image"
 # Seconds before the second try, the third and the fourth.
@@ -53,13 +53,14 @@ async def pull(
         except PullError as error:
             cause = error.cause
             if pause is None or not cause.again:
-                raise cause.failure(image, str(error), tried) from error
+                details = f"pull of {image}: {error}"
+                raise cause.failure(details, tries=tried, image=image) from error
             log.warning("Pull of %s, try %d: %s", image, tried, error)
         else:
             return
         steps.begin(STEP, image)
         turn = f"{tried + 1} of {len(BACK_OFF) + 1}"
-        steps.note(STEP, f"{cause.says(image)}; trying again in {pause} s ({turn})")
+        steps.note(STEP, f"{cause.says(image=image)}; trying again in {pause} s ({turn})")
         await asyncio.sleep(pause)
 
 

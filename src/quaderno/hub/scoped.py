@@ -11,11 +11,13 @@ S3_KEYS_SCOPE = "custom:quaderno:s3-keys"
 ACCESS_TOKEN_SCOPE = "custom:quaderno:access-token"  # noqa: S105
 STORAGE_SCOPE = "custom:quaderno:storage"
 WORKAREA_SCOPE = "custom:quaderno:workarea"
+LOG_SCOPE = "custom:quaderno:log"
 SCOPE_DEFINITIONS = {
     S3_KEYS_SCOPE: {"description": "Short-lived keys for the user's files in the object store"},
     ACCESS_TOKEN_SCOPE: {"description": "The user's access tokens of the identity provider"},
     STORAGE_SCOPE: {"description": "How the user's files are, and showing changes made elsewhere"},
     WORKAREA_SCOPE: {"description": "Names of files that exist only in the user's servers"},
+    LOG_SCOPE: {"description": "What the user's servers have printed last, without secrets"},
 }
 OWN = [f"{scope}!user" for scope in SCOPE_DEFINITIONS]  # what everybody may do with what is theirs
 

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-import httpx
 from docker import APIClient
 from docker.errors import APIError, NotFound
 from jupyterhub.utils import maybe_future
@@ -16,8 +15,10 @@ from traitlets import Any as AnyTrait
 
 from quaderno.config import Config
 from quaderno.errors import OptionsError, StorageError
-from quaderno.hub import networks, options, pulling, server
+from quaderno.hub import endings, leaving, networks, options, pulling, server, start_failures
 from quaderno.hub.agent_client import AgentClient, shared
+from quaderno.hub.answering import Beginning
+from quaderno.hub.attempts import attempts, named
 from quaderno.hub.failures import SUGGESTION, StartFailure
 from quaderno.hub.guard import GuardedSpawner
 from quaderno.hub.inside import ENGINE_ERRORS
@@ -26,14 +27,13 @@ from quaderno.hub.progress import Event, Progress
 
 T = TypeVar("T")
 
-# Seconds between two looks at a server that is starting; it answers within a second or two.
-_LOOK_EVERY = 0.015
-_LOOK_AT_CONTAINER_EVERY = 0.5
 # Seconds a start waits for mounts that are neither there nor known to be unavailable.
 _STORAGE_PATIENCE = 10
 # Seconds a stop waits for an engine that does not answer, and between two tries.
 _ENGINE_PATIENCE = 60
 _TRY_AGAIN_AFTER = 2
+# Seconds that JupyterHub waits for a server whose stop was asked for.
+_ABANDONED = 1
 
 
 class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
@@ -43,17 +43,25 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
 
     # dockerspawner's own default is a single thread, in which one slow stop delays all others.
     _executor = ThreadPoolExecutor(16, thread_name_prefix="docker")
-    # For plain HTTP inside this machine; making a client reads all CA certificates.
-    _http = httpx.AsyncClient(timeout=5, verify=False, trust_env=False)  # noqa: S501
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.steps = Progress()
         self.chosen: options.ServerOptions | None = None
         self._outstanding: set[asyncio.Future[Any]] = set()
+        self._awaited: asyncio.Future[None] | None = None
         self._started_with = self.orm_spawner.user_options if self.orm_spawner else None
         self._suggested: dict[str, Any] = {}
         self._failed_with: dict[str, Any] = {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self._failed_with = state.get("failed_with", {})
+
+    def get_state(self) -> dict[str, Any]:
+        """With what has failed: JupyterHub makes another spawner for the form that comes next."""
+        state: dict[str, Any] = super().get_state()
+        return state | {"failed_with": self._failed_with} if self._failed_with else state
 
     @property
     def agent(self) -> AgentClient:
@@ -115,7 +123,8 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
         Raises StartFailure with a sentence for the user when it cannot start.
         """
         try:
-            where = await self._start()
+            with self._starting(), named(self.log, self._log_name):
+                where = await self._start()
         except BaseException:
             # JupyterHub has saved the options already; those that failed must not be the next
             # start's default.
@@ -129,24 +138,24 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
         self.steps, self.answers = Progress(), False
         self.steps.begin("options")
         try:
-            self._apply(options.parse(self.quaderno, self.user_options))
+            chosen = options.parse(self.quaderno, self.user_options)
         except OptionsError as error:
             raise StartFailure(error.message, reason="options") from error
         self.steps.done("options")
+        where = await attempts(lambda: self._attempt(chosen), self._clear, self.steps, self.log)
+        self.answers = True
+        return where
+
+    async def _attempt(self, chosen: options.ServerOptions) -> tuple[str, int]:
+        self._apply(chosen)
         try:
             ip, port = await super().start()
             await self._answers(ip, port)
-            self.answers = True
         except ENGINE_ERRORS as error:
-            refused = isinstance(error, APIError)
-            raise StartFailure(
-                "The container engine refused to start this server."
-                if refused
-                else "The container engine does not answer. Try again in a moment.",
-                reason="engine_refused" if refused else "engine_unreachable",
-                status=HTTPStatus.SERVICE_UNAVAILABLE,
-                details=f"container engine: {error}",
-            ) from error
+            cause = start_failures.ENGINE_SILENT
+            if isinstance(error, APIError):
+                cause = start_failures.refused(str(error.explanation), error.status_code or 0)
+            raise cause.failure(f"container engine: {error}", image=self.image) from error
         return ip, port
 
     async def pull_image(self, image: str) -> None:
@@ -159,19 +168,11 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
             await pulling.pull(self.client, image, self.steps, self.log, stall_timeout=patience)
         self.steps.done("image")
 
-    def _bad_image(self, what: str, error: APIError | None = None) -> StartFailure:
-        reason = f": {error.explanation}" if error else ""
-        return StartFailure(
-            f"The image {self.image} {what}.",
-            reason="image",
-            details=f"The image {self.image} {what}{reason}",
-        )
-
     async def get_command(self) -> list[str]:
         """The image's own program."""
         image = await self.docker("inspect_image", self.image)
         if not image["Config"]["Cmd"]:
-            raise self._bad_image("says no program to start, so it is not one for notebooks")
+            raise start_failures.NO_PROGRAM.failure(image=self.image)
         command: list[str] = await super().get_command()
         return command
 
@@ -181,24 +182,21 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
         try:
             await self._tracked(self.agent.ensure(self.user.name, self.name))
         except StorageError as error:
-            raise StartFailure(
-                "The storage agent of this machine does not answer. Try again in a moment.",
-                reason="agent_unreachable",
-                status=HTTPStatus.SERVICE_UNAVAILABLE,
-                details=str(error),
-            ) from error
+            raise start_failures.AGENT_SILENT.failure(str(error)) from error
         self.local_is_here()
         self.steps.begin("container")
         await self._ensure_network()
         return await super().create_object()
 
+    async def remove_object(self) -> None:
+        """Of one with this name that should not be there; dockerspawner would kill it."""
+        said = await self._in_thread(leaving.end, self.object_id, self.quaderno.servers.saved_size)
+        self.log.warning("Ended a container that was left: %s", said or self.object_name)
+
     async def start_object(self) -> None:
-        try:
-            await super().start_object()
-        except APIError as error:
-            if "executable file not found" in str(error.explanation):
-                raise self._bad_image("lacks the program that it says to start", error) from error
-            raise
+        """From here on, a hub that was restarted can go on where this one has been."""
+        self._save_state()
+        await super().start_object()
         self.steps.done("container")
 
     async def _ensure_network(self) -> None:
@@ -206,12 +204,7 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
         try:
             await self._in_thread(networks.ensure, self.object_name, pool, self._labels())
         except networks.PoolExhaustedError as error:
-            raise StartFailure(
-                "All places for servers on this machine are taken. Try again later.",
-                reason="no_place",
-                status=HTTPStatus.SERVICE_UNAVAILABLE,
-                details=str(error),
-            ) from error
+            raise start_failures.NO_PLACE.failure(str(error)) from error
 
     # --- calls that go on when a start is cancelled
 
@@ -240,13 +233,21 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
     async def _answers(self, ip: str, port: int) -> None:
         """Wait until JupyterLab answers and the storage is settled, whichever is later."""
         self.steps.begin("server")
+        url = f"http://{ip}:{port}{self.server.base_url}api"
         storage = asyncio.create_task(self._storage_settled())
         try:
-            await self._server_answers(f"http://{ip}:{port}{self.server.base_url}api")
+            await self._beginning().answers(url, self.http_timeout, self._is_slow)
             self.steps.done("server")
             await storage
         finally:
             storage.cancel()
+
+    def _beginning(self) -> Beginning:
+        limit = self.mem_limit or 0
+        return Beginning(self.client, self.docker, self.object_id, image=self.image, memory=limit)
+
+    def _is_slow(self) -> None:
+        self.steps.begin("server", "this takes longer than usual; look at what the server says")
 
     async def _storage_settled(self) -> None:
         """A store that is down does not keep a server from starting: the files come later."""
@@ -261,52 +262,6 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
         else:
             detail = state.reason or "not available yet, it will appear by itself"
             self.steps.done("storage", detail, state="late")
-
-    async def _server_answers(self, url: str) -> None:
-        deadline = time.monotonic() + self.http_timeout
-        looked_at_container = time.monotonic()
-        while not await self._one_answer(url):
-            await asyncio.sleep(_LOOK_EVERY)
-            now = time.monotonic()
-            if now - looked_at_container > _LOOK_AT_CONTAINER_EVERY:
-                looked_at_container = now
-                await self._still_runs()
-            if now > deadline:
-                raise StartFailure(
-                    f"JupyterLab did not answer within {self.http_timeout} seconds.",
-                    reason="timeout",
-                    status=HTTPStatus.GATEWAY_TIMEOUT,
-                    details=await self._last_lines(),
-                )
-
-    async def _one_answer(self, url: str) -> bool:
-        try:
-            await self._http.get(url)
-        except httpx.TransportError:
-            return False
-        return True
-
-    async def _still_runs(self) -> None:
-        state = (await self.docker("inspect_container", self.object_id))["State"]
-        if state["Running"]:
-            return
-        lines = await self._last_lines()
-        if state["OOMKilled"]:
-            raise StartFailure(
-                "The server needed more memory than it was given while starting. "
-                "Choose more memory.",
-                reason="out_of_memory",
-                details=lines,
-            )
-        raise StartFailure(
-            f"The image's server program ended with code {state['ExitCode']} instead of starting.",
-            reason="exited",
-            details=lines,
-        )
-
-    async def _last_lines(self) -> str:
-        output = await self.docker("logs", self.object_id, tail=20)
-        return f"last lines of {self.object_name}:\n{output.decode(errors='replace')}"
 
     # --- while it runs, and stop
 
@@ -325,10 +280,43 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
         except ENGINE_ERRORS as error:
             self.log.warning("Cannot ask the engine about %s: %s", self.object_name, error)
             return None
-        state = inspected["State"]
-        if state["Running"]:
+        if inspected["State"]["Running"]:
             return None
-        return f"exit code {state['ExitCode']}" + (", out of memory" if state["OOMKilled"] else "")
+        self.ending = endings.ending(inspected, await self._engine_since())
+        return self.ending.words
+
+    async def _engine_since(self) -> str | None:
+        """When the engine was started: it makes its default network anew then."""
+        try:
+            created: str = (await self.docker("inspect_network", "bridge"))["Created"]
+        except ENGINE_ERRORS:
+            return None
+        return created
+
+    async def get_url(self) -> str:
+        """Where it answers, for a hub that was restarted: the last one may not have come to write
+        that down. JupyterHub gives a server little time then, so this waits for one that works,
+        and for an engine that does not answer."""
+        self.network_name = self.object_name
+        while not self.server.ip:
+            try:
+                self.server.ip, self.server.port = await self.get_ip_and_port()
+            except ENGINE_ERRORS as error:
+                self.log.warning("Cannot ask the engine about %s: %s", self.object_name, error)
+                await asyncio.sleep(_TRY_AGAIN_AFTER)
+        url: str = self.server.url
+        answers = self._beginning().answers(f"{url}api", self.http_timeout, lambda: None)
+        self._awaited = asyncio.ensure_future(answers)
+        await asyncio.wait([self._awaited])  # however it ended, JupyterHub looks for itself
+        self._finished(self._awaited)
+        return url
+
+    def abandon(self) -> None:
+        """Have JupyterHub stop a server that a restarted hub still waits for: it stops what does
+        not answer in time."""
+        self.http_timeout = _ABANDONED
+        if self._awaited:
+            self._awaited.cancel()
 
     async def stop(self, now: bool = False) -> None:  # noqa: ARG002 - JupyterHub's signature
         """Copy what exists only in the container and stop it; the rest goes in
@@ -359,17 +347,25 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
         that failed or was cancelled. The agent drains what is not uploaded yet; this does not
         wait for it.
         """
-        while self._outstanding:
-            await asyncio.wait(self._outstanding)
+        await self._settled()
         self.note_end()
-        await self._remove(self._remove_container)
-        await self._remove(networks.remove)
-        self.object_id = ""
+        await self._clear()
         try:
             await self.agent.release(self.user.name, self.name)
         except StorageError as error:
             self.log.warning("Mounts of %s not released: %s", self.user.name, error)
         await maybe_future(super().run_post_stop_hook())
+
+    async def _settled(self) -> None:
+        while self._outstanding:
+            await asyncio.wait(self._outstanding)
+
+    async def _clear(self) -> None:
+        """Of a try that failed, or a server that ended, nothing is left at the engine."""
+        await self._settled()
+        await self._remove(self._remove_container)
+        await self._remove(networks.remove)
+        self.object_id = ""
 
     async def _remove(self, remove: Callable[[APIClient, str], None]) -> None:
         try:

@@ -14,9 +14,10 @@ from jupyterhub.scopes import needs_scope
 from tornado import web
 
 from quaderno.hub import culling
-from quaderno.hub.guard import GuardedSpawner, UnsavedError, Why
+from quaderno.hub.guard import GuardedSpawner, UnsavedError
 from quaderno.hub.inside import ENGINE_ERRORS, InsideError, NoProgramError
 from quaderno.hub.scoped import WORKAREA_SCOPE, ScopedHandler
+from quaderno.hub.workarea import Why
 
 _CHOICES = ("save", "leave")
 
@@ -31,12 +32,25 @@ class ServerHandler(UserServerAPIHandler):
 
     @needs_scope("delete:servers")
     async def delete(self, user_name: str, server_name: str = "") -> None:
+        if self._abandoned(user_name, server_name):
+            self.set_status(HTTPStatus.ACCEPTED)
+            return
         spawner = self._ready(user_name, server_name)
         choice = self._choice(user_name)
         if spawner is not None and not await self._prepared(spawner, choice):
             self.set_status(HTTPStatus.ACCEPTED)
             return
         await super().delete(user_name, server_name)
+
+    def _abandoned(self, user_name: str, server_name: str) -> bool:
+        """Whether it was being looked for by a hub that was restarted, and no longer is."""
+        user = self.find_user(user_name)
+        spawner = user.spawners.get(server_name) if user else None
+        if spawner is None or spawner.pending != "check":
+            return False
+        spawner.why = self._why(user_name)
+        spawner.abandon()
+        return True
 
     def _ready(self, user_name: str, server_name: str) -> GuardedSpawner | None:
         user = self.find_user(user_name)

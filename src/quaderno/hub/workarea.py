@@ -91,25 +91,36 @@ def _parse(kind: type[R], answer: bytes) -> R:
 # --- what a person is told
 
 
+# `ended`: by itself; `memory`: at its limit; `node`: engine or machine were restarted; `restart`:
+# the hub was, before the server had started.
+Why = Literal["person", "administrator", "idle", "age", "ended", "memory", "node", "restart"]
+
+
 class Stop(_Report):
     """How a server was stopped; kept with the hub's record of it until the next one is."""
 
     at: str  # ISO 8601, UTC
-    by: Literal["person", "administrator", "idle", "age", "ended"]
+    by: Why
     saved: Saved | None = None
     problem: str = ""  # a sentence: why nothing is known of its files
     limit: Amount = 0
+    memory: Amount = 0  # the server's limit, where that was why
     seen: bool = False  # the notice was dismissed
 
 
+_GONE = "What existed only in it is gone, unless it was copied to cloud_storage, below saved."
 _WHY = {
     "idle": "Your last server was stopped because nothing had happened in it for long.",
     "age": "Your last server was stopped because it had run for as long as servers may.",
-    "administrator": "Your last server was stopped for you.",
+    "administrator": "Your last server was stopped by an administrator.",
     "person": "",
-    "ended": "Your last server ended without being stopped. What existed only in it is gone, "
-    "unless it was copied to cloud_storage, below saved.",
+    "ended": f"Your last server ended without being stopped. {_GONE}",
+    "memory": "Your last server was ended because it needed more memory than it had ({memory}). "
+    f"Choose more memory, or work on less data at a time. {_GONE}",
+    "node": f"Your last server ended because the machine that it ran on was restarted. {_GONE}",
+    "restart": "The service was restarted while your server was starting. Start it again.",
 }
+_UNSTOPPED = ("ended", "memory", "node")
 _REASONS = {
     "storage": "cloud_storage did not take it",
     "time": "there was no time left",
@@ -123,15 +134,17 @@ def notice(stop: Stop | None) -> dict[str, Any] | None:
     if stop is None or stop.seen:
         return None
     told = list(_sentences(stop))
-    if not told and stop.by not in ("idle", "age", "ended"):
+    if not told and stop.by == "person":
         return None
-    why = _WHY[stop.by]
+    why = _WHY[stop.by].format(memory=size(stop.memory))
     files = stop.saved.left.files[:NAMED] if stop.saved else []
     return {
         "at": stop.at,
         "sentences": [why, *told] if why else told,
         "files": [f"{file.path} ({size(file.bytes)}): {_why(file, stop)}" for file in files],
-        "lost": bool(stop.by == "ended" or stop.problem or (stop.saved and stop.saved.left.count)),
+        "lost": bool(
+            stop.by in _UNSTOPPED or stop.problem or (stop.saved and stop.saved.left.count)
+        ),
     }
 
 

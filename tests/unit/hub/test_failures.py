@@ -54,3 +54,11 @@ def test_a_link_that_fills_in_the_form_is_no_failure(
 ) -> None:
     _log(log, StartFailure("", reason=SUGGESTION, status=HTTPStatus.OK))
     assert caplog.records == []
+
+
+def test_what_a_server_said_last_is_shown_as_text() -> None:
+    failure = StartFailure("It <broke>.", reason="crashed", details="x", lines="a <b>\nc & d")
+    page = failure.jupyterhub_html_message
+    assert "It &lt;broke&gt;." in page
+    assert "a &lt;b&gt;\nc &amp; d</code>" in page
+    assert failure.log_message.endswith("x\n  | a <b>\n  | c & d")

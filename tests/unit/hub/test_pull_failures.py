@@ -3,7 +3,8 @@
 import pytest
 
 from quaderno.hub import pull_failures as causes
-from quaderno.hub.pull_failures import Cause, cause_of
+from quaderno.hub.failures import Cause
+from quaderno.hub.pull_failures import cause_of
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,9 @@ def test_only_what_may_pass_is_tried_again() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_cause_is_a_sentence_with_advice_and_a_reference(name: str) -> None:
-    failure = ALL[name].failure("r.example.org/x:1", "the engine's words", 4)
+    failure = ALL[name].failure(
+        "pull of r.example.org/x:1: the engine's words", tries=4, image="r.example.org/x:1"
+    )
     said = failure.jupyterhub_message
     assert said.count(". ") >= 2
     assert "(tried 4 times). " in said
@@ -169,5 +172,5 @@ def test_every_cause_is_a_sentence_with_advice_and_a_reference(name: str) -> Non
     assert "pull of r.example.org/x:1: the engine's words" in failure.log_message
 
 
-def test_reasons_are_distinct() -> None:
-    assert len({cause.reason for cause in ALL.values()}) == len(ALL)
+def test_ids_are_distinct() -> None:
+    assert len({cause.id for cause in ALL.values()}) == len(ALL)

@@ -89,16 +89,29 @@ def test_copied_files_are_told_of_once() -> None:
 def test_nothing_is_told_when_nothing_happened() -> None:
     nothing = {"directory": None, "copied": {"count": 0, "bytes": 0}}
     assert workarea.notice(stop(saved=nothing)) is None
-    assert workarea.notice(stop(saved=nothing, by="administrator")) is None
     assert workarea.notice(Stop(at="", by="person")) is None
 
 
-def test_that_it_was_idle_is_told_in_any_case() -> None:
+@pytest.mark.parametrize(
+    ("why", "sentence"),
+    [
+        ("idle", "was stopped because nothing had happened in it for long."),
+        ("age", "as long as servers may."),
+        ("administrator", "was stopped by an administrator."),
+        ("ended", "ended without being stopped. What existed only in it is gone"),
+        ("memory", "it needed more memory than it had (1.1 GB). Choose more memory"),
+        ("node", "the machine that it ran on was restarted."),
+        ("restart", "restarted while your server was starting. Start it again."),
+    ],
+)
+def test_why_it_stopped_is_told_where_it_was_not_its_person(why: Any, sentence: str) -> None:
     nothing = {"directory": None, "copied": {"count": 0, "bytes": 0}}
-    assert told(stop(saved=nothing, by="idle")) == [
-        "Your last server was stopped because nothing had happened in it for long.",
-    ]
-    assert "as long as servers may" in told(stop(by="age"))[0]
+    found = stop(saved=nothing, by=why, memory=2**30)
+    (said,) = told(found)
+    assert sentence in said
+    notice = workarea.notice(found)
+    assert notice
+    assert notice["lost"] == (why in ("ended", "memory", "node"))
 
 
 def test_files_that_were_left_are_named_with_the_reason() -> None:

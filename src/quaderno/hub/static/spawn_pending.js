@@ -7,6 +7,9 @@ const bar = document.getElementById("progress-bar");
 const message = document.getElementById("progress-message");
 const steps = document.getElementById("progress-steps");
 const cancel = document.getElementById("stop-server");
+const log = document.getElementById("server-log");
+const lines = log.querySelector("pre");
+const lookAgain = 2000; // milliseconds
 
 function showProgress(percent) {
   progress.setAttribute("aria-valuenow", String(percent));
@@ -58,14 +61,31 @@ events.onmessage = (received) => {
   if (spoken) message.textContent = event.message;
 };
 
+// The stream ends without a last event when the hub does; the next one knows what became of the start.
+async function lookForHub() {
+  const answer = await fetch(settings.health).catch(() => null);
+  if (answer?.ok) {
+    window.location.reload();
+  } else {
+    setTimeout(lookForHub, lookAgain);
+  }
+}
+
+events.onerror = () => {
+  if (events.readyState === EventSource.CLOSED) {
+    message.textContent = "The service does not answer. This page goes on as soon as it does.";
+    setTimeout(lookForHub, lookAgain);
+  }
+};
+
 cancel.addEventListener("click", async () => {
   cancel.disabled = true;
   message.textContent = "Cancelling…";
   const answer = await fetch(settings.server, {
     method: "DELETE",
     headers: { "X-XSRFToken": settings.xsrf },
-  });
-  if (answer.ok) {
+  }).catch(() => null);
+  if (answer?.ok) {
     events.close();
     window.location.assign(settings.home);
   } else {
@@ -73,3 +93,23 @@ cancel.addEventListener("click", async () => {
     message.textContent = "The start could not be cancelled. It goes on.";
   }
 });
+
+// --- what the server says, while somebody looks
+
+let next;
+
+async function showLog() {
+  clearTimeout(next);
+  if (!log.open) return;
+  const answer = await fetch(log.dataset.url, { headers: { "X-XSRFToken": settings.xsrf } }).catch(
+    () => null,
+  );
+  const said = answer?.ok ? (await answer.json()).lines.join("\n") : "";
+  if (said && said !== lines.textContent) {
+    lines.textContent = said;
+    lines.scrollTop = lines.scrollHeight;
+  }
+  next = setTimeout(showLog, lookAgain);
+}
+
+log.addEventListener("toggle", showLog);

@@ -1,0 +1,203 @@
+"""The real spawner on the real engine, as JupyterHub holds it; the storage agent is a stand-in."""
+
+import asyncio
+import io
+import json
+import socketserver
+import struct
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import docker
+from jupyterhub import orm
+from jupyterhub.objects import Hub, Server
+from jupyterhub.user import User
+from traitlets.config import Config as Traits
+
+from quaderno import config as quaderno_config
+from quaderno import init, network
+from quaderno.config import Config
+from quaderno.hub.spawner_docker import QuadernoDockerSpawner
+from quaderno.images.parent import PARENT
+from tests.ports import free_ports
+
+WHO = "ada"
+LEAST_MEMORY = 30 * 2**20  # bytes
+# A server in Perl, which grows by 200 MB when it is asked for `/grow`.
+SERVES = (
+    'use IO::Socket::INET; $| = 1; print "serving\\n"; $SIG{TERM} = sub { exit }; $n = 200e6;'
+    "$s = IO::Socket::INET->new(LocalPort => 8888, Listen => 5, ReuseAddr => 1);"
+    'while ($c = $s->accept) { $x = "x" x $n if <$c> =~ /grow/;'
+    'print $c "HTTP/1.0 200 OK\\r\\n\\r\\n{}"; close $c }'
+)
+
+
+class Agent(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Says of everybody that their storage is there, and keeps who uses it."""
+
+    daemon_threads = True
+
+    def __init__(self, socket: Path) -> None:
+        super().__init__(str(socket), _Handler)
+        self.servers: set[str] = set()  # paths
+        self.errors = 0  # as many requests as it answers with one from now on
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Agent
+
+    def do_GET(self) -> None:
+        if self.command == "PUT":
+            self.server.servers.add(self.path)
+        elif self.command == "DELETE":
+            self.server.servers.discard(self.path)
+        used = [{"user": WHO, "servers": [""] if self.server.servers else []}]
+        body = json.dumps({"state": "READY", "reason": "", "users": used}).encode()
+        self.send_response(500 if self.server.errors else 200)
+        self.server.errors = max(0, self.server.errors - 1)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class Starts:
+    """Starts ada's server again and again, each time with what a hub has kept of her."""
+
+    def __init__(self, config: Config, agent: Agent) -> None:
+        self.config, self.agent = config, agent
+        self.engine = docker.from_env()
+        self.runner = asyncio.Runner()
+        self.session = orm.new_session_factory("sqlite:///:memory:")()
+        self.session.add(orm.User(name=WHO))
+        self.session.commit()
+        self.images: list[str] = []
+
+    def spawner(self, **traits: Any) -> Any:
+        """Her server as a hub has it that was just started."""
+        settings = Traits()
+        settings.QuadernoDockerSpawner.quaderno = self.config
+        settings.QuadernoDockerSpawner.remove = True
+        settings.QuadernoDockerSpawner.use_internal_ip = True
+        for name, value in traits.items():
+            settings.QuadernoDockerSpawner[name] = value
+        hub = Hub(ip="127.0.0.1", port=self.config.ports.hub, base_url="/hub/")
+        user = User(
+            self.session.query(orm.User).one(),
+            {
+                "spawner_class": QuadernoDockerSpawner,
+                "config": settings,
+                "hub": hub,
+                "base_url": "/",
+            },
+            db=self.session,
+        )
+        return user.spawner
+
+    def begin(self, spawner: Any, image: str, **options: Any) -> None:
+        """What JupyterHub does before it starts a server."""
+        orm_server = orm.Server(base_url=f"/user/{WHO}/")
+        self.session.add(orm_server)
+        self.session.commit()
+        spawner.server = Server(orm_server=orm_server)
+        spawner.user_options = {"image": image, **options}
+        spawner.api_token = "0123456789abcdef-of-the-hub"
+
+    def start(self, spawner: Any, image: str, **options: Any) -> tuple[str, int]:
+        self.begin(spawner, image, **options)
+        where: tuple[str, int] = self.runner.run(spawner.start())
+        return where
+
+    def end(self, spawner: Any) -> None:
+        """What JupyterHub does after every end of a server."""
+        spawner.server = None
+        self.runner.run(spawner.run_post_stop_hook())
+        spawner.orm_spawner.state = spawner.get_state()
+
+    def build(self, command: list[str]) -> str:
+        """An image with Debian's perl and `command`."""
+        text = f"FROM {PARENT}\nCMD {json.dumps(command)}"
+        reference = self._reference()
+        self.engine.images.build(fileobj=io.BytesIO(text.encode()), tag=reference, rm=True)
+        return reference
+
+    def foreign(self) -> str:
+        """An image with a program for another kind of processor than any that Docker runs on."""
+        header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 0xFFF0, 1, *[0] * 10)
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            entry = tarfile.TarInfo("lab")
+            entry.mode, entry.size = 0o755, len(header)
+            tar.addfile(entry, io.BytesIO(header))
+        reference = self._reference()
+        repository, tag = reference.split(":")
+        changes = ['CMD ["/lab"]']
+        self.engine.api.import_image_from_data(archive.getvalue(), repository, tag, changes)
+        return reference
+
+    def _reference(self) -> str:
+        self.images.append(f"quaderno-test/{self.config.instance}:{len(self.images)}")
+        return self.images[-1]
+
+    def leftovers(self) -> list[str]:
+        """Containers and networks of people's servers."""
+        labels: dict[str, Any] = {
+            "label": [f"quaderno.instance={self.config.instance}", "quaderno.user"]
+        }
+        containers = self.engine.containers.list(all=True, filters=labels)
+        networks = self.engine.networks.list(filters=labels)
+        return (
+            sorted(self.agent.servers)
+            + [f"container {found.name}" for found in containers]
+            + [f"network {found.name}" for found in networks]
+        )
+
+    def close(self) -> None:
+        for image in self.images:
+            self.engine.images.remove(image, force=True)
+        self.runner.close()
+        self.session.close()
+        self.engine.close()
+
+
+@contextmanager
+def running_starts(directory: Path) -> Iterator[Starts]:
+    """An instance's network and directories, and the agent; afterwards nothing is left."""
+    free = init.free_network(found for found, _ in network.taken())
+    config = quaderno_config.generate(directory, first_port=free_ports(), network=free)
+    _change(config)
+    network.ensure(config)
+    for place in (config.mounts / WHO, config.local / WHO, config.agent_socket.parent):
+        place.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "--bind", config.mounts, config.mounts], check=True)
+    subprocess.run(["mount", "--make-rshared", config.mounts], check=True)
+    agent = Agent(config.agent_socket)
+    thread = threading.Thread(target=agent.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    starts = Starts(config, agent)
+    try:
+        yield starts
+        assert starts.leftovers() == []
+    finally:
+        starts.close()
+        agent.shutdown()
+        thread.join()
+        agent.server_close()
+        subprocess.run(["umount", config.mounts], check=True)
+        with docker.APIClient() as client:
+            client.remove_network(config.instance)
+
+
+def _change(config: Config) -> None:
+    """As little memory as a server of these tests may have."""
+    config.servers.memory.choices.append(LEAST_MEMORY)
