@@ -45,6 +45,10 @@ class LoginRequiredError(QuadernoError):
     """The identity provider will not renew this person's tokens: they must log in again."""
 
 
+class AudienceRefusedError(QuadernoError):
+    """The identity provider gives no token for this audience."""
+
+
 class ProviderUnavailableError(QuadernoError):
     """The identity provider does not answer; trying again later can help."""
 

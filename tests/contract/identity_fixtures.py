@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
@@ -70,7 +70,7 @@ class Provider:
 
 @contextmanager
 def running_provider(
-    directory: Path, host: str = "127.0.0.1", **settings: Any
+    directory: Path, host: str = "127.0.0.1", audiences: Sequence[str] = (), **settings: Any
 ) -> Iterator[Provider]:
     """gunicorn on a port of its own, as `quaderno run iam` starts it, but without the edge.
 
@@ -80,7 +80,11 @@ def running_provider(
     iam = config.iam.model_dump() | settings
     iam["public_url"] = f"http://{host}:{config.ports.iam_app}"
     config = config.model_copy(
-        update={"iam": type(config.iam).model_validate(iam), "contact": "help@example.org"}
+        update={
+            "iam": type(config.iam).model_validate(iam),
+            "oidc": config.oidc.model_copy(update={"audiences": list(audiences)}),
+            "contact": "help@example.org",
+        }
     )
     (directory / "iam").mkdir(mode=0o700)
     file = directory / "iam" / "settings.yaml"

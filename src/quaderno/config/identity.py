@@ -96,6 +96,12 @@ class Iam(Section):
     signing_key: Annotated[RsaSecret, NeededBy("iam")] = Field(
         description="RSA private key (PEM) that signs its tokens."
     )
+    published_key: Annotated[RsaSecret, NeededBy("iam")] = Field(
+        SecretStr(""),
+        description="RSA private key (PEM) that signs nothing, but is published with the other: "
+        "the next one, so that all know it when it comes into use, or the last one, until "
+        "everything that it has signed is over.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

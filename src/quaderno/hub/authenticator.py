@@ -6,6 +6,7 @@ happen one after another, and new tokens are saved before anybody uses them.
 """
 
 import asyncio
+import json
 import time
 from collections import defaultdict
 from functools import reduce
@@ -21,7 +22,7 @@ from traitlets import Any as AnyTrait
 from quaderno import names
 from quaderno.config import Config
 from quaderno.config.kinds import group_name
-from quaderno.errors import LoginRequiredError, ProviderUnavailableError
+from quaderno.errors import AudienceRefusedError, LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
 from quaderno.hub.login import CallbackHandler, LoginHandler, refused
@@ -55,6 +56,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._discovered_at: float | None = None
         self._asked_at: dict[str, float] = {}
+        self._for_audiences: dict[tuple[str, frozenset[str]], AuthState] = {}
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
         per_minute = self.quaderno.hub.credentials_per_minute
@@ -165,10 +167,9 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             state: AuthState | None = await user.get_auth_state()
             if not state:
                 raise LoginRequiredError(user.name)
-            left = _seconds_left(state)
-            is_new = time.time() - _obtained_at(state) < ASK_AGAIN_AFTER
-            if left >= (RENEW_AHEAD if is_new else max(RENEW_AHEAD, min_valid)):
+            if _lasts(state, min_valid):
                 return state
+            left = _seconds_left(state)
             try:
                 return await self._renew(user, state)
             except ProviderUnavailableError:
@@ -181,23 +182,55 @@ class QuadernoAuthenticator(GenericOAuthenticator):
                     return state
                 raise
 
+    async def auth_state_for(self, user: Any, names: frozenset[str], min_valid: float) -> AuthState:
+        """The same with an access token for the audiences `names`, if the provider heeds INDIGO
+        IAM's parameter `audience` or RFC 8707's `resource`; kept as long as it lasts.
+
+        Of the user's other tokens, this renews the one that renews. Raises AudienceRefusedError,
+        too.
+        """
+        async with self._locks[user.name]:
+            kept = self._for_audiences.get((user.name, names))
+            if kept and _lasts(kept, min_valid):
+                return kept
+            state: AuthState | None = await user.get_auth_state()
+            if not state:
+                raise LoginRequiredError(user.name)
+            asked = {"audience": " ".join(sorted(names))}
+            if len(names) == 1 and "://" in asked["audience"]:
+                asked["resource"] = asked["audience"]
+            tokens = await self._refreshed(user, state, asked)
+            spent = {"refresh_token": tokens["refresh_token"]}
+            response = {**state["token_response"], **spent, "obtained_at": tokens["obtained_at"]}
+            await user.save_auth_state({**state, **spent, "token_response": response})
+            given: AuthState = self.build_auth_state_dict(tokens, {})
+            self._for_audiences[user.name, names] = given
+            return given
+
     async def _renew(self, user: Any, state: AuthState) -> AuthState:
-        refresh_token = state.get("refresh_token")
-        if not refresh_token:
-            raise LoginRequiredError(user.name)
-        await self.discover()
-        params = self.build_refresh_token_request_params(refresh_token)
-        try:
-            tokens = await self.get_token_info(None, params)
-        except (HTTPClientError, OSError) as error:
-            if refused(error):
-                raise LoginRequiredError(user.name) from error
-            raise ProviderUnavailableError(str(error)) from error
-        tokens.setdefault("refresh_token", refresh_token)
+        tokens = await self._refreshed(user, state, {})
         user_info = state[self.user_auth_state_key]
         renewed: AuthState = self.build_auth_state_dict(tokens, user_info)
         await user.save_auth_state(renewed)
         return renewed
+
+    async def _refreshed(self, user: Any, state: AuthState, asked: dict[str, str]) -> AuthState:
+        """The provider's answer to the refresh token, with the one to use from now on."""
+        refresh_token = state.get("refresh_token")
+        if not refresh_token:
+            raise LoginRequiredError(user.name)
+        await self.discover()
+        params = self.build_refresh_token_request_params(refresh_token) | asked
+        try:
+            tokens = await self.get_token_info(None, params)
+        except (HTTPClientError, OSError) as error:
+            if asked and _is_invalid_target(error):
+                raise AudienceRefusedError(asked["audience"]) from error
+            if refused(error):
+                raise LoginRequiredError(user.name) from error
+            raise ProviderUnavailableError(str(error)) from error
+        tokens.setdefault("refresh_token", refresh_token)
+        return tokens
 
     async def refresh_user(self, user: Any, _handler: Any = None, **_: Any) -> Any:
         """Ask the provider who this is now, and in which groups; at most once a minute.
@@ -234,6 +267,21 @@ def keep_newest_tokens(_: Any, authenticated: dict[str, Any], existing: AuthStat
         return new
     tokens = ("access_token", "refresh_token", "id_token", "scope", "token_response")
     return {**new, **{key: existing.get(key) for key in tokens}}
+
+
+def _is_invalid_target(error: BaseException) -> bool:
+    """Whether the provider's error (RFC 6749, 5.2) is the one of RFC 8707 about an audience."""
+    body = error.response.body if isinstance(error, HTTPClientError) and error.response else b""
+    try:
+        return bool(json.loads(body)["error"] == "invalid_target")
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _lasts(state: AuthState, min_valid: float) -> bool:
+    """Whether it need not be renewed for somebody who wants `min_valid` seconds of life."""
+    is_new = time.time() - _obtained_at(state) < ASK_AGAIN_AFTER
+    return _seconds_left(state) >= (RENEW_AHEAD if is_new else max(RENEW_AHEAD, min_valid))
 
 
 def _obtained_at(state: AuthState | None) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import jwt
 from jupyterhub.orm import Service
@@ -20,6 +20,7 @@ from tornado import web
 
 from quaderno.config import Config
 from quaderno.errors import (
+    AudienceRefusedError,
     LoginRequiredError,
     ProviderUnavailableError,
     StorageError,
@@ -163,6 +164,8 @@ class AccessTokenHandler(CredentialsHandler):
             self._refuse_audience(username, wanted, "is not among those that may be asked for")
         with self._refusing(username):
             state = await self._in_time(self.authenticator.fresh_auth_state(user, min_valid))
+            if not set(wanted) <= audiences(state["access_token"]):
+                state = await self._for(user, wanted, min_valid)
         token = state["access_token"]
         if not set(wanted) <= audiences(token):
             self._refuse_audience(username, wanted, "is not in the token that the provider issued")
@@ -181,6 +184,15 @@ class AccessTokenHandler(CredentialsHandler):
             }
         )
 
+    async def _for(self, user: Any, wanted: list[str], min_valid: int) -> dict[str, Any]:
+        """Tokens whose access token is for another audience than those of the login."""
+        asking = self.authenticator.auth_state_for(user, frozenset(wanted), min_valid)
+        try:
+            state: dict[str, Any] = await self._in_time(asking)
+        except AudienceRefusedError:
+            self._refuse_audience(user.name, wanted, "is refused by the identity provider")
+        return state
+
     def _min_valid(self) -> int:
         """Seconds of life that the token must have."""
         text = self.get_query_argument("min_valid_period", "0")
@@ -190,7 +202,7 @@ class AccessTokenHandler(CredentialsHandler):
             )
         return int(text)
 
-    def _refuse_audience(self, username: str, wanted: list[str], why: str) -> None:
+    def _refuse_audience(self, username: str, wanted: list[str], why: str) -> NoReturn:
         names = json.dumps(" ".join(wanted)[:200])  # what a log line can hold
         self.log.warning(
             "No access token of %s for %s: audience %s %s", username, self._client(), names, why

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
+from allauth.core import context
 from allauth.idp.oidc.adapter import DefaultOIDCAdapter
 from allauth.idp.oidc.models import Client
 from django.conf import settings
@@ -13,7 +14,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from quaderno.iam import mail
+from quaderno.iam import audiences, mail
 from quaderno.iam.models import State, User
 
 _HOW = (
@@ -142,8 +143,10 @@ class OidcAdapter(DefaultOIDCAdapter):
         user: User | None,
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
-        """What the object store's policies are written in, and the audience it insists on."""
-        access_token.setdefault("aud", client.id)
+        """What the object store's policies are written in, and the audience that was asked for: it
+        insists on the client's own."""
+        names = audiences.asked(context.request) or [client.id]
+        access_token["aud"] = names if len(names) > 1 else names[0]
         if user is not None:
             claims = self.get_claims("userinfo", user, client, scopes)
             for name in ("preferred_username", "groups"):

@@ -206,7 +206,13 @@ EMAIL_USE_TLS, EMAIL_USE_SSL = _email.security == "starttls", _email.security ==
 # --- the OpenID Connect provider
 
 IDP_OIDC_ADAPTER = "quaderno.iam.adapters.OidcAdapter"
-IDP_OIDC_PRIVATE_KEY = QUADERNO.iam.signing_key.get_secret_value()
+# The library signs with the one that was issued last; and believes them all.
+IDP_OIDC_PRIVATE_KEYS = [
+    {"pem": key.get_secret_value(), "issued_at": f"{year}-01-01T00:00:00Z"}
+    for key, year in ((QUADERNO.iam.signing_key, 2001), (QUADERNO.iam.published_key, 2000))
+    if key.get_secret_value()
+]
+IDP_OIDC_INTROSPECTION_ENABLED = True
 IDP_OIDC_ACCESS_TOKEN_FORMAT = "jwt"  # noqa: S105 - a format, not a secret
 IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN = 3600
 IDP_OIDC_REFRESH_TOKEN_EXPIRES_IN = 30 * 24 * 3600

@@ -118,7 +118,6 @@ def test_logging_out_takes_a_click(logged_in: "Client") -> None:
         "/identity/o/device",
         "/identity/o/api/device/code",
         "/identity/o/api/clients",
-        "/identity/o/api/introspect",
         "/admin/",
         "/nothing",
     ],
