@@ -12,6 +12,7 @@ import docker
 import httpx
 import pytest
 
+from quaderno.hub import answering
 from quaderno.hub.failures import StartFailure
 from quaderno.hub.reconciler import Reconciler
 from quaderno.images.parent import ensure_parent
@@ -92,6 +93,16 @@ def test_a_server_that_does_nothing_is_given_up(starts: Starts, ada: Any) -> Non
     assert failed.value.reason == "slow"
     assert failed.value.lines == "waiting"
     assert failed.value.retry_helps
+
+
+def test_a_server_that_works_in_vain_is_given_up_too(
+    starts: Starts, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "_LONGEST", 2)
+    ada.http_timeout = 3
+    with pytest.raises(StartFailure) as failed:
+        starts.start(ada, starts.build(["perl", "-e", "while (1) {}"]))
+    assert failed.value.reason == "no_answer"
 
 
 def test_a_server_that_works_may_take_longer(starts: Starts, ada: Any) -> None:

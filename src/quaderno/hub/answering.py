@@ -12,7 +12,7 @@ import httpx
 from docker import APIClient
 
 from quaderno.hub import server_log, start_failures
-from quaderno.hub.failures import StartFailure
+from quaderno.hub.failures import Cause, StartFailure
 from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.pulling import connection
 from quaderno.hub.workarea import size
@@ -65,7 +65,8 @@ class Beginning:
     async def answers(self, url: str, patience: float, slow: Callable[[], None]) -> None:
         """Wait until `url` answers; `slow` is called once when that takes long.
 
-        Raises StartFailure when the container ends, or does nothing for `patience` seconds.
+        Raises StartFailure when the container ends, does nothing for `patience` seconds, or works
+        for ten times as long.
         """
         tasks = [
             asyncio.create_task(watch)
@@ -122,7 +123,7 @@ class Beginning:
         raise cause.failure(details, lines=lines, code=code, **self._about)
 
     async def _idles(self, patience: float, slow: Callable[[], None]) -> None:
-        """Raises StartFailure when it has done nothing for `patience` seconds."""
+        """Raises StartFailure when that has gone on for too long."""
         began = moved = time.monotonic()
         last: Activity | None = None
         told = False
@@ -137,8 +138,10 @@ class Beginning:
             if not told and now - began > min(_SLOW, patience):
                 told = True
                 slow()
-            if now - moved > patience or now - began > _LONGEST * patience:
-                raise await self._too_slow(now - moved)
+            if now - moved > patience:
+                raise await self._too_slow(start_failures.SLOW, now - moved)
+            if now - began > _LONGEST * patience:
+                raise await self._too_slow(start_failures.NO_ANSWER, now - began)
 
     async def _activity(self) -> Activity | None:
         try:
@@ -150,12 +153,10 @@ class Beginning:
         cpu = stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0)
         return Activity(time.monotonic(), cpu, said)
 
-    async def _too_slow(self, seconds: float) -> StartFailure:
+    async def _too_slow(self, cause: Cause, seconds: float) -> StartFailure:
         details = f"{self._container[:12]} of {self._about['image']} does not answer"
         lines = await self._last_lines()
-        return start_failures.SLOW.failure(
-            details, lines=lines, seconds=round(seconds), **self._about
-        )
+        return cause.failure(details, lines=lines, seconds=round(seconds), **self._about)
 
     async def _last_lines(self) -> str:
         return await server_log.last_lines(self._docker, self._container, _LAST_LINES)

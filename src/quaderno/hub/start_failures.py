@@ -46,6 +46,13 @@ SLOW = Cause(
     later=True,
     status=HTTPStatus.GATEWAY_TIMEOUT,
 )
+NO_ANSWER = Cause(
+    "no_answer",
+    "The server works, but has not answered in {seconds} seconds",
+    "Start again with more CPUs, or choose another image: this one may not be for notebooks.",
+    later=True,
+    status=HTTPStatus.GATEWAY_TIMEOUT,
+)
 # --- this machine
 TOO_MANY_CPUS = Cause(
     "not_enough_cpus",
