@@ -16,9 +16,10 @@ from quaderno import config as quaderno_config
 from quaderno.arguments import Dir, Json, as_component
 from quaderno.arguments import load as _load
 from quaderno.config import CONFIG_FILE, Config
-from quaderno.errors import ConfigError, HostError, QuadernoError
+from quaderno.errors import HostError, QuadernoError
+from quaderno.image_commands import image_app
 from quaderno.people import group_app, user_app
-from quaderno.terminal import cell, err, out, progress
+from quaderno.terminal import err, out, progress
 
 app = typer.Typer(
     help="Notebooks as a Service for research clouds.",
@@ -27,7 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 token_app = typer.Typer(help="Tokens for automation.")
-image_app = typer.Typer(help="Container images of people's servers.")
 for _name, _group in (
     ("user", user_app),
     ("group", group_app),
@@ -260,47 +260,3 @@ def _tokens(directory: Path | None, *arguments: str) -> str:
     from quaderno.hub import component as hub
 
     return as_component(_load(directory), "hub", hub.tokens_command(*arguments))
-
-
-# --- images
-
-
-@image_app.command("build")
-def image_build(
-    source: Annotated[
-        Path | None,
-        typer.Argument(metavar="[DIR]", help="Directory of a Dockerfile; the base image if unset."),
-    ] = None,
-    directory: Dir = None,
-    tag: Annotated[str | None, typer.Option(help="Name of the image that is built.")] = None,
-) -> None:
-    """Build an image for people's servers: the base image, or the one in DIR."""
-    from quaderno.images import build
-
-    config = _load(directory)
-    if source is None:
-        build.build_base(config, progress)
-        return
-    if tag is None or not (source / "Dockerfile").is_file():
-        raise ConfigError(f"{source} needs a Dockerfile, and the image a --tag", "See --help")
-    build.build(source.absolute(), tag, {}, config.logs / "image-build.log", progress)
-    out.print(f"Built {tag}. To offer it, add it to servers.images in {CONFIG_FILE}.")
-
-
-@image_app.command("list")
-def image_list(directory: Dir = None, as_json: Json = False) -> None:
-    """List the catalogue and whether each image is on this machine."""
-    from quaderno.images import build
-
-    images = [
-        {
-            "name": image.name,
-            "reference": image.reference,
-            "present": build.image_exists(image.reference),
-        }
-        for image in _load(directory).servers.images
-    ]
-    if as_json:
-        sys.stdout.write(json.dumps({"images": images}, indent=2) + "\n")
-    else:
-        terminal.table(list(images[0]), [[cell(v) for v in image.values()] for image in images])

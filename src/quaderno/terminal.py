@@ -26,6 +26,13 @@ def finding(found: Any) -> None:
     )
 
 
+def point(found: Any) -> None:
+    """A point of `quaderno image check`."""
+    colour = {"ok": "green", "warning": "yellow", "error": "red"}[found.level]
+    hint = f". [dim]{escape(found.hint)}[/]" if found.hint else ""
+    out.print(f"[{colour}]{found.level}[/] {found.id}: {escape(found.found)}{hint}")
+
+
 def warnings(texts: list[str]) -> None:
     """What is wrong although everything runs."""
     for text in texts:

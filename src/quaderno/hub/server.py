@@ -8,12 +8,12 @@ from typing import Any
 
 from quaderno import names
 from quaderno.config import Config
+from quaderno.contract import HOME as HOME
+from quaderno.contract import PORT as PORT
+from quaderno.contract import USER as USER
+from quaderno.contract import WORKAREA as WORKAREA
 from quaderno.hub.options import ServerOptions
 
-PORT = 8888
-USER = "1000:100"
-HOME = "/home/jovyan"
-WORKAREA = "/workarea"
 OIDC_SOCKET = f"{HOME}/.quaderno/oidc-agent.sock"
 # Where AWS SDKs find their keys: an address of the container's own, and what they show there.
 S3_KEYS = "http://127.0.0.1:17888/s3-keys"
