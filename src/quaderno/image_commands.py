@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -14,7 +14,11 @@ from quaderno.arguments import Dir, Json, load
 from quaderno.config import CONFIG_FILE
 from quaderno.contract import Point, kept
 from quaderno.errors import ConfigError
+from quaderno.quantities import say_amount
 from quaderno.terminal import cell, out, progress
+
+if TYPE_CHECKING:
+    from quaderno.stock import Listed
 
 image_app = typer.Typer(help="Container images of people's servers.")
 
@@ -85,18 +89,19 @@ def _report(image: str, points: list[Point], as_json: bool) -> None:
 
 @image_app.command("list")
 def image_list(directory: Dir = None, as_json: Json = False) -> None:
-    """List the catalogue and whether each image is on this machine."""
-    from quaderno.images import build
+    """List the catalogue and the images that people brought: size, contract, who uses them."""
+    from quaderno import stock
 
-    images = [
-        {
-            "name": image.name,
-            "reference": image.reference,
-            "present": build.image_exists(image.reference),
-        }
-        for image in load(directory).servers.images
-    ]
+    images = stock.listing(load(directory))
     if as_json:
-        sys.stdout.write(json.dumps({"images": images}, indent=2) + "\n")
-    else:
-        terminal.table(list(images[0]), [[cell(v) for v in image.values()] for image in images])
+        listed = [dataclasses.asdict(image) for image in images]
+        sys.stdout.write(json.dumps({"images": listed}, indent=2) + "\n")
+        return
+    columns = ["name", "reference", "here", "size", "contract", "used by", "last used"]
+    terminal.table(columns, [_row(image) for image in images])
+
+
+def _row(image: "Listed") -> list[str]:
+    size = "-" if image.size is None else say_amount(image.size)
+    values = (image.contract, image.used_by, image.last_used)
+    return [image.name or "-", image.reference, cell(image.present), size, *map(cell, values)]

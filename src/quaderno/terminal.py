@@ -83,4 +83,4 @@ def cell(value: object) -> str:
     """A value of JSON as people read it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "-")
+    return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value or "-")

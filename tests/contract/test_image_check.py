@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from quaderno import cli, init, trial
 from quaderno import config as configuration
+from quaderno.hub import server
 from quaderno.images import build, parent
 
 Made = Callable[..., str]
@@ -142,3 +143,29 @@ def test_an_image_that_is_not_here(instance: Path) -> None:
     command = ["image", "check", "quaderno-test/none:1", "--dir", str(instance)]
     result = CliRunner().invoke(cli.app, command)
     assert "there is no image quaderno-test/none:1" in str(result.exception)
+
+
+def test_the_list_shows_size_contract_and_users(
+    engine: docker.DockerClient, instance: Path
+) -> None:
+    config = configuration.load(instance)
+    (image,) = config.servers.images
+    container = engine.containers.run(
+        image.reference,
+        ["sleep", "infinity"],
+        detach=True,
+        labels=server.labels(config, "anna", ""),
+    )
+    try:
+        command = ["image", "list", "--dir", str(instance)]
+        listed = CliRunner().invoke(cli.app, [*command, "--json"], catch_exceptions=False)
+        (entry,) = json.loads(listed.output)["images"]
+        shown = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    finally:
+        container.remove(force=True)
+    assert entry["name"] == image.name
+    assert entry["present"] is True
+    assert entry["contract"] == "1"
+    assert entry["size"] > 10**8
+    assert entry["used_by"] == ["anna"]
+    assert shown.output.splitlines()[1].split()[:3] == [image.name, image.reference, "yes"]

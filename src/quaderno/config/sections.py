@@ -326,6 +326,11 @@ class Servers(Section):
         description="Shell-style patterns of image references that people may bring themselves; "
         "an empty list allows the catalogue only.",
     )
+    own_images_size: Limit = Field(
+        parse_memory("50G"),
+        description="Bytes of images that people brought; beyond, those not used for longest are "
+        "removed, and pulled again when wanted. 0: no limit.",
+    )
     cpu: CpuChoice = Field(CpuChoice(), description="CPUs on offer.")
     memory: MemoryChoice = Field(MemoryChoice(), description="Memory on offer.")
     local_quota: Limit = Field(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quaderno import config as quaderno_config
-from quaderno.hub import TEMPLATES, culling, options, scoped, tokens
+from quaderno.hub import TEMPLATES, culling, options, own_images, scoped, tokens
 from quaderno.hub.authenticator import QuadernoAuthenticator, keep_newest_tokens
 from quaderno.hub.failures import WithoutTraces
 from quaderno.hub.proxy import EdgeProxy
@@ -89,6 +89,7 @@ c.JupyterHub.custom_scopes = scoped.SCOPE_DEFINITIONS
 c.JupyterHub.services = [
     {"name": "agent", "api_token": config.agent.hub_token.get_secret_value(), "display": False},
     *culling.services(config),
+    *own_images.services(config, os.environ),
     *tokens.declared_services(config),
 ]
 c.JupyterHub.load_roles = [

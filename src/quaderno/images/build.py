@@ -72,11 +72,6 @@ def base_reference(config: Config) -> str:
     return next(named, f"quaderno/base:{__version__}")
 
 
-def image_exists(reference: str) -> bool:
-    """Whether the engine holds the image; raises HostError when the engine does not answer."""
-    return image_label(_engine(), reference, SOURCE_LABEL) is not None
-
-
 def image_label(engine: docker.DockerClient, reference: str, label: str) -> str | None:
     """The image's label, empty when it has none; None when there is no such image."""
     try:
