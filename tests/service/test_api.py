@@ -46,6 +46,25 @@ def test_the_form_is_trusted_no_more_than_the_api(service: Service, hub: Hub) ->
     assert "Server options" in refused.text
 
 
+def test_images_are_checked_for_who_may_start_a_server(service: Service, hub: Hub) -> None:
+    path, wrong = "/quaderno/users/ada/image-check", {"image": "--privileged"}
+    found = hub.request("POST", path, json=wrong).json()
+    assert (found["level"], found["size"]) == ("refused", None)
+    assert "“--privileged” is not an image" in found["message"]
+    assert hub.request("POST", path, json=["base"]).status_code == 400
+    token = service.quaderno("token", "create", "looker", "--scope", "list:users").stdout.strip()
+    looker = Hub(service.config.public_url, token)
+    assert looker.request("POST", path, json=wrong).status_code == 403
+    with http_person.logged_in(service, "ada") as client:
+        url = f"{service.config.public_url}/hub/api{path}"
+        forged = client.post(url, json=wrong, headers={"Origin": service.config.public_url})
+    assert forged.status_code == 403
+    while (answer := hub.request("POST", path, json=wrong)).is_success:
+        continue
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
 def test_a_token_does_what_its_scopes_say(service: Service) -> None:
     token = service.quaderno("token", "create", "reader", "--scope", "list:users").stdout.strip()
     reader = Hub(service.config.public_url, token)

@@ -85,23 +85,56 @@ def test_a_link_fills_in_the_form_and_starts_nothing(
     service: Service, person: Person, hub: Hub
 ) -> None:
     """Whoever made the link must not choose what runs with somebody else's files."""
-    if hub.running("bob"):
-        hub.stop("bob")
     page = person().new_page()
     people.log_in(page, service, "bob")
     people.authorize(page)
+    if hub.running("bob"):
+        hub.stop("bob")
+    page.goto(f"{service.config.public_url}/hub/spawn")
     expect(page.get_by_role("heading", name="Server options")).to_be_visible()
     page.goto(f"{service.config.public_url}/hub/spawn?own_image=evil/image:1&cpu=0.5&memory=1G")
-    expect(page.get_by_role("status")).to_contain_text("Nothing has started")
+    expect(page.get_by_text("Nothing has started")).to_be_visible()
     expect(page.get_by_label("Image reference")).to_have_value("evil/image:1")
     expect(page.get_by_label("CPUs")).to_have_value("0.5")
     assert not hub.running("bob")
 
 
-def test_what_was_asked_stays_in_the_form(service: Service, person: Person) -> None:
+def test_an_image_is_checked_while_it_is_typed(
+    service: Service, person: Person, screenshot: Screenshot
+) -> None:
     page = person().new_page()
     people.log_in(page, service, "bob")
     people.authorize(page)
+    expect(page.get_by_role("heading", name="Server options")).to_be_visible()
+    if not page.get_by_label("Image reference").is_visible():  # it is, after an own image
+        page.get_by_text("Use my own image").click()
+    reference = page.get_by_label("Image reference")
+    reference.fill("NOT an image!")
+    said = page.locator("#own-image-check")
+    expect(said).to_contain_text("is not an image: use a name of the catalogue")
+    expect(reference).to_have_attribute("aria-invalid", "true")
+    screenshot(page, "own-image")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page).to_have_url(f"{service.config.public_url}/hub/spawn")
+    reference.fill("127.0.0.1:1/not/there:1")  # of no registry that is asked before the start
+    expect(said).to_contain_text("its registry is asked only when the server starts")
+    expect(reference).to_have_attribute("aria-invalid", "false")
+    reference.fill(service.config.servers.images[0].reference)
+    expect(said).to_have_text("This image is in the catalogue.")
+    reference.fill("")
+    expect(said).to_be_empty()
+
+
+def test_what_was_asked_stays_in_the_form_without_scripts(
+    service: Service, person: Person, hub: Hub
+) -> None:
+    page = person().new_page()
+    people.log_in(page, service, "bob")
+    people.authorize(page)
+    if hub.running("bob"):
+        hub.stop("bob")
+    page.route("**/quaderno/static/own_image.js*", lambda route: route.abort())
+    page.goto(f"{service.config.public_url}/hub/spawn")
     expect(page.get_by_role("heading", name="Server options")).to_be_visible()
     if not page.get_by_label("Image reference").is_visible():  # it is, after an own image
         page.get_by_text("Use my own image").click()

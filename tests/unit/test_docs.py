@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from quaderno.hub import pull_failures, start_failures
+from quaderno.hub import preflight, pull_failures, start_failures
 from quaderno.hub.failures import Cause
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def test_the_reference_is_what_the_code_says(path: Path) -> None:
 
 def test_every_cause_of_a_failed_start_is_in_the_operators_table() -> None:
     table = (DOCS / "operator" / "running.md").read_text(encoding="utf-8")
-    modules = (pull_failures, start_failures)
+    modules = (preflight, pull_failures, start_failures)
     causes = [found for module in modules for found in vars(module).values()]
     ids = {cause.id for cause in causes if isinstance(cause, Cause)}
     assert [missing for missing in sorted(ids) if f"`{missing}`" not in table] == []

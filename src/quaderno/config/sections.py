@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from quaderno import __version__
 from quaderno.config.identity import Iam as Iam
+from quaderno.config.identity import Oidc as Oidc
 from quaderno.config.kinds import (
     Base64Secret,
     Group,
@@ -115,63 +116,6 @@ class Hub(Section):
         ge=1,
         description="How often in a minute one server gets S3 keys, and how often access tokens; "
         "what asks more often is refused with HTTP 429.",
-    )
-
-
-class Oidc(Section):
-    """The identity provider people log in with, and the hub's registration there."""
-
-    issuer: Url | None = Field(
-        None, description="Issuer URL; when unset, the embedded identity provider's."
-    )
-    client_id: str = Field("quaderno", description="The hub's client identifier.")
-    client_secret: Annotated[Secret, NeededBy("hub", "iam")] = Field(
-        description="The hub's client secret."
-    )
-    scopes: list[str] = Field(
-        ["openid", "profile", "email", "groups", "offline_access"],
-        description="Scopes that the hub asks for.",
-    )
-    username_claim: str = Field(
-        "preferred_username", description="Claim that names the user; also the personal bucket."
-    )
-    groups_claim: str = Field(
-        "groups",
-        description="Claim that lists the user's groups: a name, dots included (`wlcg.groups`), or "
-        "a path through nested claims (`realm_access.roles`).",
-    )
-    allowed_groups: list[Group] = Field(
-        [],
-        description="Groups whose members may log in, with or without a leading slash; with "
-        "`allowed_subjects` empty, too, every registered person may.",
-    )
-    allowed_subjects: list[str] = Field(
-        [], description="People who may log in whatever their groups, by their claim `sub`."
-    )
-    recheck: int = Field(
-        300,
-        ge=10,
-        description="Seconds for which the provider's word on a person counts. Who is removed "
-        "there can do nothing here after that, and has `removal_grace`.",
-    )
-    removal_grace: int = Field(
-        300,
-        ge=0,
-        description="Seconds from then until their servers are stopped, with their files saved.",
-    )
-    admin_groups: list[Group] = Field(
-        ["/quaderno/admins"], description="Groups whose members administer the hub."
-    )
-    audiences: list[str] = Field(
-        [],
-        description="Audiences that programs in servers may ask access tokens for; a token is "
-        "given only if the provider issued it for that audience. Without asking for one, they "
-        "get tokens as the provider issues them.",
-    )
-    agent_account: str = Field(
-        "infncloud",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="Short name of the account that oidc-agent clients find in servers.",
     )
 
 
@@ -330,6 +274,11 @@ class Servers(Section):
         parse_memory("50G"),
         description="Bytes of images that people brought; beyond, those not used for longest are "
         "removed, and pulled again when wanted. 0: no limit.",
+    )
+    registries: list[str] = Field(
+        ["docker.io", "ghcr.io", "quay.io", "registry.gitlab.com"],
+        description="Registries, besides those that `images` and `own_images` spell out, that are "
+        "asked about an image while somebody types its reference; others only at its start.",
     )
     cpu: CpuChoice = Field(CpuChoice(), description="CPUs on offer.")
     memory: MemoryChoice = Field(MemoryChoice(), description="Memory on offer.")

@@ -23,7 +23,7 @@ from quaderno import names
 from quaderno.config import Config
 from quaderno.config.kinds import group_name
 from quaderno.errors import AudienceRefusedError, LoginRequiredError, ProviderUnavailableError
-from quaderno.hub import STATIC
+from quaderno.hub import STATIC, image_check
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
 from quaderno.hub.login import CallbackHandler, LoginHandler, refused
 from quaderno.hub.rates import Rates
@@ -70,6 +70,11 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             (r"/api/quaderno/users/([^/]+)/storage/refresh", RefreshHandler),
             (r"/api/quaderno/users/([^/]+)/storage/clean-up", CleanUpHandler),
             (r"/api/quaderno/users/([^/]+)/log", LogHandler),
+            (
+                r"/api/quaderno/users/([^/]+)/image-check",
+                image_check.ImageCheckHandler,
+                {"rates": Rates(image_check.PER_MINUTE)},
+            ),
             (r"/api/quaderno/users/([^/]+)/workarea", WorkareaHandler),
             (r"/api/quaderno/users/([^/]+)/workarea/notice", NoticeHandler),
             # In the place of JupyterHub's, which come later.

@@ -15,7 +15,16 @@ from traitlets import Any as AnyTrait
 
 from quaderno.config import Config
 from quaderno.errors import OptionsError, StorageError
-from quaderno.hub import endings, leaving, networks, options, pulling, server, start_failures
+from quaderno.hub import (
+    endings,
+    image_check,
+    leaving,
+    networks,
+    options,
+    pulling,
+    server,
+    start_failures,
+)
 from quaderno.hub.agent_client import AgentClient, shared
 from quaderno.hub.answering import Beginning
 from quaderno.hub.attempts import attempts, named
@@ -113,7 +122,9 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
 
     async def check_allowed(self, image: str) -> str:
         """dockerspawner's hook; `options.parse` has allowed and resolved the image already."""
-        return self.chosen.image if self.chosen else image
+        image = self.chosen.image if self.chosen else image
+        await image_check.require(self.quaderno, self.client, image)
+        return image
 
     # --- start
 

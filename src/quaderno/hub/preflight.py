@@ -1,0 +1,182 @@
+"""What is known of an image of one's own before a container of it starts; pure.
+
+The engine's words about an image, here or at its registry, become a finding: a level and one
+sentence for the person. What cannot be known now is a warning, for the start may still succeed.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from quaderno.config import Config
+from quaderno.errors import OptionsError
+from quaderno.hub import options, pull_failures, start_failures
+from quaderno.hub.failures import Cause
+
+CONTRACT_LABEL = "quaderno.contract"
+CONTRACTS = ("1",)  # versions of what images promise that this hub can start
+CONTRACT = Cause(
+    "image_contract",
+    "The image {image} is made for another version of this service ({version}, where {needed} is"
+    " needed)",
+    "Build it again from the base image.",
+)
+_DOCKER_HUB = "docker.io"
+_WILDCARD = re.compile(r"[*?\[]")
+
+Level = Literal["ok", "warning", "refused"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is said of an image; `size` in bytes, where it is known.
+
+    `cause` is the id of the failure that a start would end with, when it is refused.
+    """
+
+    level: Level
+    message: str
+    size: int | None = None
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Operating system and processor, as Go names them: `linux`, `amd64`."""
+
+    os: str
+    architecture: str
+
+
+CATALOGUE = Finding("ok", "This image is in the catalogue.")
+NOT_ASKED = Finding(
+    "warning",
+    "This image is not on this service yet, and its registry is asked only when the server starts.",
+)
+NO_ANSWER = Finding(
+    "warning", "Whether this image exists cannot be found out now. The start tries it anyway."
+)
+
+
+def wanted(body: Any) -> str:
+    """The image that the body of a request names. Raises OptionsError."""
+    if not isinstance(body, dict) or body.keys() != {"image"} or not isinstance(body["image"], str):
+        raise OptionsError('The body must be {"image": "<reference>"}.')
+    return body["image"].strip()
+
+
+def allowed(config: Config, image: str) -> Finding | None:
+    """What the configuration alone says of `image`; None when the engine is to be asked."""
+    try:
+        reference = options.parse(config, {"image": image}).image
+    except OptionsError as error:
+        return Finding("refused", error.message, cause="options")
+    catalogue = {entry.reference for entry in config.servers.images}
+    return CATALOGUE if reference in catalogue else None
+
+
+# --- which registries are asked
+
+
+def registry_of(reference: str) -> str:
+    """The host, and the port if any, that the engine asks about `reference`.
+
+    As github.com/distribution/reference splits it: capitals make the first part a host, too.
+    """
+    host, slash, _ = reference.partition("/")
+    if not slash or not (set(".:") & set(host) or host == "localhost" or host != host.lower()):
+        return _DOCKER_HUB
+    host = host.lower()
+    return _DOCKER_HUB if host == f"index.{_DOCKER_HUB}" else host
+
+
+def may_be_asked(config: Config, reference: str) -> bool:
+    """Whether the registry is one that the operator has named.
+
+    Others are not asked while somebody types: the answers would tell which hosts and ports the
+    service reaches.
+    """
+    servers = config.servers
+    named = [entry.reference for entry in servers.images]
+    named += [pattern for pattern in servers.own_images if not _any_registry(pattern)]
+    return registry_of(reference) in {*servers.registries, *map(registry_of, named)}
+
+
+def _any_registry(pattern: str) -> bool:
+    """Whether the part of `pattern` that names the registry is open."""
+    return bool(_WILDCARD.search(pattern.partition("/")[0]))
+
+
+# --- what the engine says
+
+
+def of_local(image: str, found: Mapping[str, Any], platform: Platform) -> Finding:
+    """Of an image that the engine has; `found` is its answer to an inspection of it."""
+    its = Platform(str(found.get("Os", "")), str(found.get("Architecture", "")))
+    settings = found.get("Config") or {}
+    size = found.get("Size")
+    if not _fits(its, platform):
+        return _other_platform(image, {its}, platform)
+    if not settings.get("Cmd"):
+        return _refused(start_failures.NO_PROGRAM, size, image=image)
+    return _of_contract(image, (settings.get("Labels") or {}).get(CONTRACT_LABEL), size)
+
+
+def _of_contract(image: str, version: str | None, size: int | None) -> Finding:
+    here = f"This image is on this service already{_in_words(size)}: it starts within seconds."
+    if version in CONTRACTS:
+        return Finding("ok", here, size)
+    if version is None:
+        unlike = "It is not made from the base image, so it may not start, or lack something."
+        return Finding("warning", f"{here} {unlike}", size)
+    needed = " or ".join(CONTRACTS)
+    return _refused(CONTRACT, size, image=image, version=version[:20], needed=needed)
+
+
+def of_registry(image: str, found: Mapping[str, Any], platform: Platform) -> Finding:
+    """Of an image that its registry has; `found` is the engine's answer about it."""
+    offered = {
+        Platform(str(one.get("os", "")), str(one.get("architecture", "")))
+        for one in found.get("Platforms") or ()
+    }
+    if offered and not any(_fits(one, platform) for one in offered):
+        return _other_platform(image, offered, platform)
+    return Finding(
+        "ok",
+        "This image is at its registry. The first start downloads it, which can take minutes;"
+        " what is inside shows only then.",
+    )
+
+
+def of_refusal(image: str, message: str, status: int) -> Finding:
+    """Of an image about which the engine or the registry has only `message` to say."""
+    cause = pull_failures.cause_of(message, status)
+    if cause.again:
+        return NO_ANSWER
+    return _refused(cause, image=image)
+
+
+def _refused(cause: Cause, size: int | None = None, **about: object) -> Finding:
+    return Finding("refused", f"{cause.says(**about)}. {cause.advice}", size, cause.id)
+
+
+def _fits(its: Platform, platform: Platform) -> bool:
+    """Whether it runs here; what an image does not say is not held against it."""
+    return its.os in ("", platform.os) and its.architecture in ("", platform.architecture)
+
+
+def _other_platform(image: str, offered: set[Platform], platform: Platform) -> Finding:
+    names = sorted({one.architecture for one in offered} - {"", "unknown"}) or ["another"]
+    return Finding(
+        "refused",
+        f"The image {image} is made for processors of kind {', '.join(names)[:80]}; this service"
+        f" has {platform.architecture}. {start_failures.ARCHITECTURE.advice}",
+        cause=start_failures.ARCHITECTURE.id,
+    )
+
+
+def _in_words(size: int | None) -> str:
+    if size is None:
+        return ""
+    return f" ({size / 1e9:.1f} GB)" if size >= 1e9 else f" ({size / 1e6:.0f} MB)"
