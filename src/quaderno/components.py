@@ -87,6 +87,18 @@ def _agent(config: Config) -> Program:
     return Program(agent.command(config), lambda: agent.prepare(config))
 
 
+def _files(config: Config) -> Program:
+    from quaderno.files import component as files
+
+    return Program(files.command(config))
+
+
+def _files_health(config: Config) -> str:
+    from quaderno.files import component as files
+
+    return files.health_url(config)
+
+
 def _hub(config: Config) -> Program:
     from quaderno.hub import component as hub
 
@@ -140,6 +152,14 @@ COMPONENTS = (
         _agent,
         lambda config: f"unix://{config.agent_socket}/health",
         lambda config: f"unix://{config.agent_socket}",
+    ),
+    Component(
+        "files",
+        "quaderno-files",
+        "quaderno",
+        _files,
+        _files_health,
+        lambda config: f"{config.public_url}/services/files/",
     ),
     Component(
         "hub",

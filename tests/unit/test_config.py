@@ -13,7 +13,7 @@ from quaderno.config import Config, Ports, for_component, generate, load, secret
 from quaderno.errors import ConfigError
 from quaderno.quantities import parse_memory
 
-COMPONENTS = ("edge", "hub", "iam", "store", "agent")
+COMPONENTS = ("edge", "hub", "iam", "store", "agent", "files")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from quaderno import __version__
+from quaderno.config.files import Files as Files
 from quaderno.config.identity import Iam as Iam
 from quaderno.config.identity import Oidc as Oidc
 from quaderno.config.kinds import (
@@ -75,6 +76,8 @@ class Ports(Section):
     servers_s3: Port = Field(
         8016, description="Container gateway: the S3 API, for people's servers."
     )
+
+    files: Port = Field(8017, description="Loopback: the web page of the object store.")
 
     @classmethod
     def from_first(cls, first: int) -> "Ports":

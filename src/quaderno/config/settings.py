@@ -12,6 +12,7 @@ from quaderno.config.kinds import Origin
 from quaderno.config.sections import (
     Agent,
     Edge,
+    Files,
     Hub,
     Iam,
     Oidc,
@@ -57,6 +58,7 @@ class Config(Section):
     iam: Iam = Field(description="The embedded identity provider.")
     store: Store = Field(description="The object store behind `cloud_storage`.")
     agent: Agent = Field(description="The node agent, which owns the storage mounts.")
+    files: Files = Field(description="The web page of the object store.")
     servers: Servers = Field(Servers(), description="People's servers.")
 
     @field_validator("listen")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quaderno import config as quaderno_config
-from quaderno.hub import TEMPLATES, culling, options, own_images, scoped, tokens
+from quaderno.hub import TEMPLATES, culling, file_pages, options, own_images, scoped, tokens
 from quaderno.hub.authenticator import QuadernoAuthenticator, keep_newest_tokens
 from quaderno.hub.failures import WithoutTraces
 from quaderno.hub.proxy import EdgeProxy
@@ -88,12 +88,13 @@ c.Spawner.consecutive_failure_limit = 0
 c.JupyterHub.custom_scopes = scoped.SCOPE_DEFINITIONS
 c.JupyterHub.services = [
     {"name": "agent", "api_token": config.agent.hub_token.get_secret_value(), "display": False},
+    file_pages.service(config),
     *culling.services(config),
     *own_images.services(config, os.environ),
     *tokens.declared_services(config),
 ]
 c.JupyterHub.load_roles = [
-    {"name": "user", "scopes": ["self", *scoped.OWN]},
+    {"name": "user", "scopes": ["self", *scoped.OWN, file_pages.ACCESS]},
     {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *scoped.OWN]},
     {"name": "agent", "services": ["agent"], "scopes": [scoped.S3_KEYS_SCOPE]},
     *culling.roles(config),
@@ -106,6 +107,7 @@ c.JupyterHub.template_vars = {
     "service_name": config.name,
     "contact": config.contact,
     "iam_account_url": config.iam_url if config.iam.embedded else None,
+    "files_url": file_pages.ADDRESS,
     "s3_endpoint": config.store_public_endpoint,
 }
 c.JupyterHub.cookie_host_prefix_enabled = https

@@ -19,7 +19,7 @@ from jupyterhub.utils import utcnow
 from quaderno import config as quaderno_config
 from quaderno.config import Config
 from quaderno.errors import ConfigError, QuadernoError
-from quaderno.hub import culling, own_images
+from quaderno.hub import culling, file_pages, own_images
 from quaderno.hub.scoped import SCOPE_DEFINITIONS
 
 
@@ -61,7 +61,7 @@ def create(config: Config, name: str, wanted: list[str]) -> str:
         raise ConfigError(
             f"{name!r} cannot name a service", "Use lower-case letters, digits and hyphens"
         )
-    if name in ("agent", culling.NAME, own_images.NAME):
+    if name in ("agent", culling.NAME, file_pages.NAME, own_images.NAME):
         raise ConfigError(f"{name!r} is a service of the hub's own", "Choose another name")
     scopes.define_custom_scopes(SCOPE_DEFINITIONS)
     for scope in wanted:

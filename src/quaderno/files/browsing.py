@@ -1,0 +1,147 @@
+"""Looking at folders and files, and downloading."""
+
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from quaderno.files import pages, places, problems
+from quaderno.files.handlers import Handler, usable
+from quaderno.files.places import Area
+from quaderno.files.problems import PageError
+from quaderno.files.store import Store
+
+SHARE_TIMES = (300, 900, 1800, 3600, 6 * 3600)  # seconds on offer, where the keys live that long
+_LINK_LIFE = 300  # seconds to begin a download
+_PASSED_ON = ("Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified")
+_ASKED_ON = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
+
+
+class FolderHandler(Handler):
+    """`GET ?area=A&prefix=P&after=T`: a page of a folder."""
+
+    async def get(self) -> None:
+        area = self.area(self.get_argument("area", "home"))
+        prefix = self.text("prefix")
+        if prefix:
+            usable(prefix)
+        if prefix and not prefix.endswith("/"):
+            raise PageError(HTTPStatus.BAD_REQUEST, "The address of a folder ends in a slash.")
+        after = self.get_argument("after", "")
+        store = await self.store()
+        listing = await self.ask(store.look, area.bucket, prefix, after)
+        self.page(
+            "folder.html",
+            area=area,
+            areas=self.areas.values(),
+            prefix=prefix,
+            crumbs=places.crumbs(area, prefix),
+            entries=listing.entries,
+            more=listing.more,
+            later=bool(after),
+            writable=area.writable(prefix),
+            direct=self.site.config.files.direct,
+            notice=self.get_argument("notice", ""),
+        )
+
+
+class UsageHandler(Handler):
+    """`GET`: {quota}, as the hub's storage API has it; for the page's script."""
+
+    json_only = True
+
+    async def get(self) -> None:
+        token = str(self.hub_auth.get_token(self))
+        self.finish({"quota": await self.site.credentials.quota(self.person, token)})
+
+
+class ItemHandler(Handler):
+    """`GET ?area=A&key=K`: what can be done with a file or a folder."""
+
+    async def get(self) -> None:
+        area, key = self.place()
+        store = await self.store()
+        entry = None
+        if not key.endswith("/"):
+            entry = await self.ask(store.show, area.bucket, key)
+        self.page("item.html", **self.about(area, key, store), entry=entry)
+
+    def about(self, area: Area, key: str, store: Store) -> dict[str, Any]:
+        """What the page needs to know besides the object."""
+        return {
+            "area": area,
+            "areas": self.areas.values(),
+            "key": key,
+            "folder": places.folder_of(key),
+            "crumbs": places.crumbs(area, places.folder_of(key)),
+            "is_folder": key.endswith("/"),
+            "writable": area.writable(key),
+            "most": int(store.keys.left()),
+            "ends": store.keys.end,
+            "times": [t for t in SHARE_TIMES if t <= store.keys.left()],
+            "shared": None,
+        }
+
+
+class ShareHandler(ItemHandler):
+    """`POST area, key, seconds`: a link that ends when it says, not later and not sooner."""
+
+    async def get(self) -> None:
+        self.redirect(pages.link(""))
+
+    async def post(self) -> None:
+        area, key = self.place()
+        seconds = self._seconds()
+        store = await self.store(life=seconds + 5)
+        entry = await self.ask(store.show, area.bucket, key)
+        most = int(store.keys.left())
+        if seconds > most:
+            raise PageError(
+                HTTPStatus.BAD_REQUEST,
+                f"A link ends with your keys: now it can live for {most} seconds at most.",
+            )
+        shared = {"seconds": seconds, "address": store.link(area.bucket, key, seconds)}
+        self.page("item.html", **self.about(area, key, store) | {"shared": shared}, entry=entry)
+
+    def _seconds(self) -> int:
+        text = self.get_argument("seconds", "")
+        if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= 7 * 24 * 3600):
+            raise PageError(HTTPStatus.BAD_REQUEST, "Say for how many seconds the link shall live.")
+        return int(text)
+
+
+class DownloadHandler(Handler):
+    """`GET ?area=A&key=K`: to the store, or through here where browsers do not reach it."""
+
+    async def get(self) -> None:
+        area, key = self.place()
+        store = await self.store()
+        await self.ask(store.show, area.bucket, key)  # its errors are our sentences
+        address = store.link(area.bucket, key, min(_LINK_LIFE, int(store.keys.left())))
+        if self.site.config.files.direct:
+            self.redirect(address)
+        else:
+            await self._pass_on(address)
+
+    async def _pass_on(self, address: str) -> None:
+        """As the browser reads, so the store is read: nothing piles up here."""
+        asked = {h: self.request.headers[h] for h in _ASKED_ON if h in self.request.headers}
+        asked["Accept-Encoding"] = "identity"
+        try:
+            async with self.site.streams.stream("GET", address, headers=asked) as answer:
+                self._head(answer)
+                async for chunk in answer.aiter_raw(1 << 20):
+                    self.write(chunk)
+                    await self.flush()
+        except httpx.HTTPError as error:
+            raise problems.store_away() from error
+
+    def _head(self, answer: httpx.Response) -> None:
+        if answer.status_code >= 500:
+            raise problems.store_away()
+        self.set_status(answer.status_code)
+        for name in _PASSED_ON:
+            if name in answer.headers:
+                self.set_header(name, answer.headers[name])
+        self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Content-Disposition", places.disposition(self.text("key")))

@@ -1,0 +1,61 @@
+"""The HTML of the pages: templates, and what they need to know; pure."""
+
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import jinja2
+
+from quaderno import __version__
+from quaderno.config import Config
+from quaderno.files import BASE, TEMPLATES, places
+from quaderno.quantities import say_amount
+
+
+def link(page: str, **parameters: str) -> str:
+    """The address of `page` here; whatever a key holds, it stays one parameter."""
+    query = urlencode({k: v for k, v in parameters.items() if v}, quote_via=quote, safe="")
+    return f"{BASE}{page}?{query}" if query else f"{BASE}{page}"
+
+
+def security_policy(config: Config) -> str:
+    """Content-Security-Policy: scripts and styles of ours by their directories, because people's
+    servers serve their own files from the same origin; beyond that, requests to the store."""
+    directories = (f"{BASE}static/", "/hub/static/", "/hub/quaderno/static/")
+    ours = " ".join(config.public_url + directory for directory in directories)
+    store = urlsplit(config.store_public_endpoint)
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {ours}",
+            f"style-src {ours}",
+            f"img-src {ours} data: blob:",
+            f"font-src {ours}",
+            f"connect-src 'self' {store.scheme}://{store.netloc}",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+
+
+def environment(config: Config) -> jinja2.Environment:
+    """Escapes everything; an unknown name is an error."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    known: dict[str, Any] = {
+        "base": BASE,
+        "version": __version__,
+        "service_name": config.name,
+        "contact": config.contact,
+        "link": link,
+        "kind": places.kind,
+        "name_of": places.name_of,
+        "size": lambda size: "" if size is None else say_amount(size),
+    }
+    made.globals.update(known)
+    return made

@@ -1,0 +1,143 @@
+"""The page of the object store as a program, with a hub that knows what the page asks of one."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+
+from quaderno import config as configuration
+from quaderno.config import Config
+from quaderno.files import BASE, component, pages
+from tests.contract.storage_fixtures import Issuer, Program, eventually
+
+
+class LoginHub:
+    """The parts of the hub that the page asks: tokens for codes, whose they are, and S3 keys. A
+    code is a username. `silent` stages a hub that is away, `ended` the end of everybody's login."""
+
+    def __init__(self, config: Config, issuer: Issuer) -> None:
+        self.config, self.issuer = config, issuer
+        self.silent = self.ended = False
+
+    def get(self, path: str, token: str) -> tuple[int, Any]:
+        """The answer to `GET /hub/api{path}`."""
+        user = token.removeprefix("token token-of-")
+        if self.silent:
+            return 503, {"message": "away"}
+        if path == "/user":
+            scopes = ["access:services!service=files"]
+            return 200, {"name": user, "kind": "user", "groups": [], "scopes": scopes}
+        if path == f"/quaderno/users/{user}/storage":
+            return 200, {"quota": {"used": 7, "limit": 8, "text": "7 bytes of 8 bytes used"}}
+        if self.ended or path != f"/quaderno/users/{user}/s3-keys":
+            return 403, {"message": "no"}
+        return 200, self.issuer.keys(user).container_credentials()
+
+    def post(self, form: dict[str, list[str]]) -> tuple[int, Any]:
+        """The answer to `POST /hub/api/oauth2/token`."""
+        if form["client_secret"] != [self.config.files.client_secret.get_secret_value()]:
+            return 403, {"message": "not the page"}
+        return 200, {"access_token": f"token-of-{form['code'][0]}", "token_type": "Bearer"}
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Listen where the hub would."""
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = urlsplit(self.path).path.removeprefix("/hub/api")
+                self._answer(*hub.get(path, self.headers["Authorization"]))
+
+            def do_POST(self) -> None:
+                text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                self._answer(*hub.post(parse_qs(text)))
+
+            def _answer(self, status: int, answer: Any) -> None:
+                content = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_args: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", self.config.ports.hub), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+@contextmanager
+def running_page(config: Config) -> Iterator[Path]:
+    """The program with its slice of `config`; the file of what it logs."""
+    settings = config.dir / f"files-{config.ports.files}.yaml"
+    settings.write_text(configuration.dump(configuration.for_component(config, "files")))
+    log = settings.with_suffix(".log")
+    program = Program(component.command(config), {"QUADERNO_CONFIG": str(settings)}, log)
+    program.start()
+
+    def healthy() -> bool:
+        assert program.process.poll() is None, log.read_text()
+        try:
+            return httpx.get(component.health_url(config)).is_success
+        except httpx.HTTPError:
+            return False
+
+    try:
+        eventually(healthy, 30, "the page answers")
+        yield log
+    finally:
+        program.stop()
+
+
+class Visitor(httpx.Client):
+    """A browser without JavaScript at the page."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            base_url=f"http://127.0.0.1:{config.ports.files}",
+            headers={"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"},
+            timeout=60,
+        )
+
+    def log_in(self, username: str) -> httpx.Response:
+        """Through the hub, which sends a code back at once."""
+        asked = self.get(BASE)
+        assert asked.status_code == 302, asked.text
+        question = parse_qs(urlsplit(asked.headers["location"]).query)
+        answer = {"code": username, "state": question["state"][0]}
+        return self.get(f"{BASE}oauth_callback", params=answer)
+
+    def see(self, page: str, **parameters: str) -> httpx.Response:
+        """A page of ours."""
+        return self.get(pages.link(page, **parameters))
+
+    def xsrf(self) -> str:
+        """What forms of this login carry."""
+        found = re.search(r'name="_xsrf" value="([^"]+)"', self.see("").text)
+        assert found
+        return found[1]
+
+    def submit(self, page: str, **fields: str | list[str]) -> httpx.Response:
+        """Send a form."""
+        return self.post(f"{BASE}{page}", data={"_xsrf": self.xsrf(), **fields})
+
+    def script(self, page: str, **question: Any) -> httpx.Response:
+        """What the page's script asks."""
+        headers = {"X-XSRFToken": self.xsrf(), "Sec-Fetch-Mode": "cors"}
+        return self.post(f"{BASE}{page}", json=question, headers=headers)
