@@ -156,6 +156,8 @@ def test_a_restarted_hub_goes_on_with_a_start(service: Service, hub: Hub, build:
     wait_for(lambda: hub.ready("ada"), 60, "the server")
     assert service.container("ada").id == running
     hub.stop("ada")
+    hub.start("ada", image="base")  # her last choice is not to be one that is removed
+    hub.stop("ada")
     nothing_is_left(service)
 
 
