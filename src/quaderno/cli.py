@@ -201,7 +201,7 @@ def status(directory: Dir = None, as_json: Json = False) -> None:
 @app.command()
 def run(
     context: typer.Context,
-    component: Annotated[str, typer.Argument(help="edge, iam, store, agent or hub.")],
+    component: Annotated[str, typer.Argument(help="edge, iam, store, agent, files or hub.")],
     directory: Annotated[
         Path | None, typer.Option("--dir", help="State directory of the instance.")
     ] = None,

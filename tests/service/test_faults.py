@@ -26,7 +26,7 @@ def adas_server(service: Service, hub: Hub) -> Iterator[None]:
         hub.stop("ada")
 
 
-@pytest.mark.parametrize("component", ["hub", "iam", "store", "agent", "edge"])
+@pytest.mark.parametrize("component", ["hub", "iam", "store", "agent", "edge", "files"])
 def test_a_killed_component_comes_back_and_work_goes_on(
     service: Service, hub: Hub, component: str
 ) -> None:

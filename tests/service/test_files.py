@@ -48,6 +48,20 @@ def upload(page: Page, *files: Path) -> None:
     page.get_by_role("button", name=re.compile(r"^Upload \d+ files?$")).click()
 
 
+def drop(page: Page, name: str) -> None:
+    """Drag a file onto the page, somewhere."""
+    script = """name => {
+        const dragged = new DataTransfer();
+        dragged.items.add(new File(['x'], name));
+        return dragged;
+    }"""
+    dragged = {"dataTransfer": page.evaluate_handle(script, name)}
+    page.dispatch_event("h1", "dragenter", dragged)
+    expect(page.get_by_text("Drop files here")).to_be_visible(timeout=SOON)
+    page.dispatch_event("h1", "drop", dragged)
+    page.get_by_role("button", name="Upload 1 file").click()
+
+
 def test_files_from_the_upload_to_the_link(
     service: Service, page: Page, tmp_path: Path, screenshot: Screenshot
 ) -> None:
@@ -66,8 +80,26 @@ def test_files_from_the_upload_to_the_link(
     page.get_by_label("Name of the new folder").fill("results")
     page.get_by_role("button", name="Create").click()
     expect(page.get_by_role("heading", name="results")).to_be_visible()
+    folder = tmp_path / "figures"
+    (folder / "one").mkdir(parents=True)
+    (folder / "one" / "a b.png").write_bytes(b"picture")
+    page.get_by_role("button", name="Upload", exact=True).click()
+    page.locator("input.uppy-Dashboard-input[webkitdirectory]").set_input_files(str(folder))
+    page.get_by_role("button", name="Upload 1 file").click()
+    expect(page.get_by_role("link", name="figures/")).to_be_visible(timeout=SOON)
+    page.get_by_role("link", name="figures/").click()
+    page.get_by_role("link", name="one/").click()
+    expect(page.get_by_role("link", name="a b.png", exact=True)).to_be_visible()
+    drop(page, "dropped.txt")
+    expect(page.get_by_role("link", name="dropped.txt", exact=True)).to_be_visible(timeout=SOON)
     page.get_by_role("link", name="My files").first.click()
     screenshot(page, "web-files")
+
+    (tmp_path / "run.bin").write_bytes(b"not sent")
+    upload(page, tmp_path / "run.bin")
+    page.get_by_role("button", name="Skip").click()
+    expect(page.get_by_text("Drop files here")).to_be_visible(timeout=SOON)
+    page.reload()
 
     (tmp_path / "run.bin").write_bytes(b"another")
     upload(page, tmp_path / "run.bin")

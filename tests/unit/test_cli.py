@@ -111,6 +111,7 @@ def test_status_of_a_stopped_instance(quaderno: Run) -> None:
         "iam",
         "store",
         "agent",
+        "files",
         "hub",
     ]
     for component in components:

@@ -12,6 +12,13 @@ from quaderno.files.problems import PageError
 from quaderno.files.store import Store
 
 SHARE_TIMES = (300, 900, 1800, 3600, 6 * 3600)  # seconds on offer, where the keys live that long
+# What a form has done; of an address made by others, no other words are told.
+NOTICES = {
+    "deleted": "Deleted:",
+    "moved": "Moved:",
+    "copied": "Copied:",
+    "published": "Everybody can read it now:",
+}
 _LINK_LIFE = 300  # seconds to begin a download
 _PASSED_ON = ("Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified")
 _ASKED_ON = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
@@ -41,7 +48,8 @@ class FolderHandler(Handler):
             later=bool(after),
             writable=area.writable(prefix),
             direct=self.site.config.files.direct,
-            notice=self.get_argument("notice", ""),
+            done=NOTICES.get(self.get_argument("done", ""), ""),
+            name=self.text("name"),
         )
 
 

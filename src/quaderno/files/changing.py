@@ -14,9 +14,9 @@ class FormHandler(Handler):
     async def get(self) -> None:
         self.redirect(pages.link(""))
 
-    def back(self, area: Area, prefix: str, notice: str) -> None:
-        """To the folder `prefix`, where `notice` is told."""
-        address = pages.link("", area=area.name, prefix=prefix, notice=notice)
+    def back(self, area: Area, prefix: str, done: str = "", name: str = "") -> None:
+        """To the folder `prefix`, which tells what was `done` to what is named."""
+        address = pages.link("", area=area.name, prefix=prefix, done=done, name=name)
         self.redirect(address, status=HTTPStatus.SEE_OTHER)
 
     def new_key(self, folder: str, name: str, slash: str) -> str:
@@ -37,7 +37,7 @@ class NewFolderHandler(FormHandler):
         key = self.new_key(prefix, self.text("name"), "/")
         store = await self.store()
         await self.ask(store.make_folder, area.bucket, key)
-        self.back(area, key, "")
+        self.back(area, key)
 
 
 class DeleteHandler(FormHandler):
@@ -56,7 +56,7 @@ class DeleteHandler(FormHandler):
         count = 0
         for key in keys:
             count += await self.ask(store.delete, area.bucket, key)
-        return self.back(area, folder, f"Deleted: {_names(keys)}")
+        return self.back(area, folder, "deleted", _names(keys))
 
 
 class TransferHandler(FormHandler):
@@ -78,8 +78,8 @@ class TransferHandler(FormHandler):
             )
         moves = self.get_argument("how", "copy") == "move"
         await self.ask(store.move if moves else store.copy, area.bucket, key, area.bucket, to)
-        done = "Moved" if moves else "Copied"
-        self.back(area, places.folder_of(to), f"{done}: {places.name_of(to)}")
+        done = "moved" if moves else "copied"
+        self.back(area, places.folder_of(to), done, places.name_of(to))
 
 
 class PublishHandler(FormHandler):
@@ -95,7 +95,7 @@ class PublishHandler(FormHandler):
             places.free_name, wanted, lambda name: store.exists(scratch.bucket, name)
         )
         await self.ask(store.copy, area.bucket, key, scratch.bucket, to)
-        self.back(scratch, scratch.own, f"Everybody can read it now: {places.name_of(to)}")
+        self.back(scratch, scratch.own, "published", places.name_of(to))
 
 
 def _names(keys: list[str]) -> str:

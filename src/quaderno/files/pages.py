@@ -1,13 +1,13 @@
 """The HTML of the pages: templates, and what they need to know; pure."""
 
+import hashlib
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import jinja2
 
-from quaderno import __version__
 from quaderno.config import Config
-from quaderno.files import BASE, TEMPLATES, places
+from quaderno.files import BASE, STATIC, TEMPLATES, places
 from quaderno.quantities import say_amount
 
 
@@ -38,6 +38,15 @@ def security_policy(config: Config) -> str:
     )
 
 
+def static_version() -> str:
+    """Of all that is below `static`: browsers keep a file as long as this stays the same."""
+    digest = hashlib.sha256()
+    for path in sorted(STATIC.rglob("*")):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def environment(config: Config) -> jinja2.Environment:
     """Escapes everything; an unknown name is an error."""
     made = jinja2.Environment(
@@ -49,7 +58,7 @@ def environment(config: Config) -> jinja2.Environment:
     )
     known: dict[str, Any] = {
         "base": BASE,
-        "version": __version__,
+        "version": static_version(),
         "service_name": config.name,
         "contact": config.contact,
         "link": link,

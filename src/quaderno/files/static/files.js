@@ -36,7 +36,7 @@ document.getElementById("link")?.select();
 
 const upload = document.getElementById("upload");
 if (upload) {
-  const { offerUpload } = await import("./upload.js");
+  const { offerUpload } = await import(upload.dataset.script);
   offerUpload(upload, document.getElementById("uploads"));
 }
 

@@ -71,7 +71,7 @@ async function open(place) {
   style.rel = "stylesheet";
   style.href = button.dataset.style;
   document.head.append(style);
-  const { Uppy, Dashboard, AwsS3 } = await import(button.dataset.bundle);
+  const { Uppy, Dashboard, DropTarget, AwsS3 } = await import(button.dataset.bundle);
   const uppy = new Uppy({ id: `files-${button.dataset.area}-${button.dataset.prefix}` });
   uppy.use(Dashboard, {
     inline: true,
@@ -84,6 +84,7 @@ async function open(place) {
     theme: document.documentElement.dataset.bsTheme === "dark" ? "dark" : "light",
     note: "Files and whole folders. They go straight to the object store.",
   });
+  uppy.use(DropTarget, { target: document.body }); // also beside the uploader
   uppy.use(AwsS3, {
     shouldUseMultipart: (file) => file.size > 50 * 2 ** 20,
     getChunkSize: (file) => Math.max(16 * 2 ** 20, Math.ceil(file.size / 9000)),
@@ -116,9 +117,10 @@ export function offerUpload(theButton, place) {
     opened ??= open(place);
   };
   button.addEventListener("click", start);
-  document.addEventListener("dragenter", (event) => {
-    if (event.dataTransfer?.types.includes("Files")) {
-      start();
-    }
-  });
+  const dragged = (event) => event.dataTransfer?.types.includes("Files");
+  document.addEventListener("dragenter", (event) => dragged(event) && start());
+  for (const kind of ["dragover", "drop"]) {
+    // Else the browser would leave the page and show the file.
+    document.addEventListener(kind, (event) => dragged(event) && event.preventDefault());
+  }
 }
