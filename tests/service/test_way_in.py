@@ -1,9 +1,11 @@
 """From the endpoint to a notebook whose directory is a bucket, in a real browser."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 
+import docker
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -28,6 +30,9 @@ def test_a_person_gets_from_the_endpoint_to_a_notebook(
 
     expect(page.get_by_role("heading", name="Server options")).to_be_visible()
     expect(page.get_by_label("Image", exact=True)).to_have_value("base")
+    free = page.get_by_text("Free now:")
+    expect(free).to_contain_text(f"of {docker.from_env().info()['NCPU']} CPUs")
+    expect(page.get_by_label("Memory")).to_have_accessible_description(re.compile("Free now:"))
     screenshot(page, "server-options")
     page.get_by_label("CPUs").select_option("0.5")
     page.get_by_label("Memory").select_option("1G")

@@ -6,6 +6,7 @@ need them: `for_component` gives each component a copy without the others' secre
 is the only configuration an unprivileged process ever sees.
 """
 
+from quaderno.config.choices import CpuChoice, MemoryChoice
 from quaderno.config.file import (
     CONFIG_FILE,
     default_directory,
@@ -19,9 +20,7 @@ from quaderno.config.file import (
 )
 from quaderno.config.kinds import NeededBy
 from quaderno.config.sections import (
-    CpuChoice,
     Image,
-    MemoryChoice,
     Ports,
     Section,
     Servers,

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import BaseModel, ValidationError
 
+from quaderno.config.choices import CpuChoice, MemoryChoice
 from quaderno.config.kinds import NeededBy
-from quaderno.config.sections import CpuChoice, MemoryChoice, Ports
+from quaderno.config.sections import Ports
 from quaderno.config.settings import Config
 from quaderno.errors import ConfigError
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from quaderno import __version__
+from quaderno.config.choices import CpuChoice, MemoryChoice
 from quaderno.config.files import Files as Files
 from quaderno.config.identity import Iam as Iam
 from quaderno.config.identity import Oidc as Oidc
@@ -217,40 +218,6 @@ class Image(Section):
     display_name: str = Field(description="Name that people see.")
     description: str = Field("", description="One line about what is inside.")
     reference: str = Field(description="Image reference, as for `docker pull`.")
-
-
-class CpuChoice(Section):
-    """How many CPUs a server may have."""
-
-    default: float = Field(1, gt=0, description="Chosen when nothing else is.")
-    choices: list[float] = Field(
-        [0.5, 1, 2, 4],
-        min_length=1,
-        description="Offered in the form; the API takes any value between the least and the most.",
-    )
-
-    @model_validator(mode="after")
-    def _default_is_offered(self) -> Self:
-        if self.default not in self.choices or min(self.choices) <= 0:
-            raise ValueError("`choices` must be positive and include `default`")
-        return self
-
-
-class MemoryChoice(Section):
-    """How much memory a server may have."""
-
-    default: Memory = Field(parse_memory("2G"), description="Chosen when nothing else is.")
-    choices: list[Memory] = Field(
-        [parse_memory(amount) for amount in ("1G", "2G", "4G", "8G")],
-        min_length=1,
-        description="Offered in the form; the API takes any value between the least and the most.",
-    )
-
-    @model_validator(mode="after")
-    def _default_is_offered(self) -> Self:
-        if self.default not in self.choices or min(self.choices) <= 0:
-            raise ValueError("`choices` must be positive and include `default`")
-        return self
 
 
 class Servers(Section):

@@ -39,12 +39,23 @@ class ServerOptions:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """The most that somebody may have: by their groups, and by what the machine has."""
+
+    cpu: float
+    memory: int
+    machine_cpu: float = math.inf
+    machine_memory: float = math.inf
+
+
+@dataclass(frozen=True)
 class Choice:
-    """One entry of a drop-down."""
+    """One entry of a drop-down; `reason` when it cannot be chosen."""
 
     value: str
     label: str
     selected: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,15 +72,24 @@ class Offer:
     cpus: list[Choice]
     memories: list[Choice]
     suggested: bool
+    free: str = ""  # what is free on the machine, in a sentence
 
 
-def offer(config: Config, last: Mapping[str, Any], *, suggested: bool = False) -> Offer:
+def offer(
+    config: Config,
+    last: Mapping[str, Any],
+    *,
+    suggested: bool = False,
+    bounds: Bounds | None = None,
+    free: str = "",
+) -> Offer:
     """The form's choices, with those of `last` selected where they are possible.
 
     `last` is what was asked before, trusted no more than anything new. An image that cannot be
     is shown as it was typed, to be corrected.
     """
-    chosen = parse(config, _possible(config, last))
+    bounds = bounds or _everybody(config)
+    chosen = possible(config, last, bounds)
     servers = config.servers
     catalogue = {image.reference: image.name for image in servers.images}
     wanted = last.get("image")
@@ -80,28 +100,53 @@ def offer(config: Config, last: Mapping[str, Any], *, suggested: bool = False) -
         own_images_allowed=bool(servers.own_images),
         own_image=str(wanted)[:512] if typed else "",
         cpus=[
-            Choice(f"{cpu:g}", "1 CPU" if cpu == 1 else f"{cpu:g} CPUs", cpu == chosen.cpu)
+            Choice(
+                f"{cpu:g}",
+                "1 CPU" if cpu == 1 else f"{cpu:g} CPUs",
+                cpu == chosen.cpu,
+                _why_not(cpu, bounds.cpu, bounds.machine_cpu),
+            )
             for cpu in sorted(servers.cpu.choices)
         ],
         memories=[
-            Choice(format_memory(amount), _size(amount), amount == chosen.memory)
+            Choice(
+                format_memory(amount),
+                _size(amount),
+                amount == chosen.memory,
+                _why_not(amount, bounds.memory, bounds.machine_memory),
+            )
             for amount in sorted(servers.memory.choices)
         ],
         suggested=suggested,
+        free=free,
     )
 
 
-def _possible(config: Config, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the options that `parse` takes."""
-    possible = {}
+def _why_not(value: float, limit: float, machine: float) -> str:
+    """Empty when `value` may be chosen."""
+    if value > machine:
+        return "more than this machine has"
+    return "more than your groups may have" if value > limit else ""
+
+
+def _everybody(config: Config) -> Bounds:
+    """What whoever is in no group may have on a machine that has enough."""
+    return Bounds(config.servers.cpu.limit_of(()), config.servers.memory.limit_of(()))
+
+
+def possible(
+    config: Config, asked: Mapping[str, Any], bounds: Bounds | None = None
+) -> ServerOptions:
+    """Those of the options that `parse` takes, and the defaults for the others."""
+    taken = {}
     for key in KEYS:
         if key in asked:
             try:
-                parse(config, {key: asked[key]})
+                parse(config, {key: asked[key]}, bounds)
             except OptionsError:
                 continue
-            possible[key] = asked[key]
-    return possible
+            taken[key] = asked[key]
+    return parse(config, taken, bounds)
 
 
 def _size(amount: int) -> str:
@@ -119,8 +164,8 @@ def from_form(data: Mapping[str, list[Any]]) -> dict[str, Any]:
     return fields
 
 
-def parse(config: Config, data: Mapping[str, Any]) -> ServerOptions:
-    """`data` (from the form or the API) as options this configuration allows.
+def parse(config: Config, data: Mapping[str, Any], bounds: Bounds | None = None) -> ServerOptions:
+    """`data` (from the form or the API) as options this configuration allows within `bounds`.
 
     Raises OptionsError with a sentence that says what is allowed.
     """
@@ -130,10 +175,17 @@ def parse(config: Config, data: Mapping[str, Any]) -> ServerOptions:
             f"Unknown server option {_quote(unknown[0])}: the options are image, cpu and memory."
         )
     servers = config.servers
+    bounds = bounds or _everybody(config)
+    # Never below the least: an operator's mistake is the engine's to refuse.
+    cpus, amounts = servers.cpu.choices, servers.memory.choices
+    most_cpu = max(min(cpus), min(bounds.cpu, bounds.machine_cpu))
+    most_memory = max(min(amounts), int(min(bounds.memory, bounds.machine_memory)))
     return ServerOptions(
         image=_image(config, data.get("image", servers.images[0].name)),
-        cpu=_cpu(config, data.get("cpu", servers.cpu.default)),
-        memory=_memory(config, data.get("memory", servers.memory.default)),
+        cpu=_cpu(data.get("cpu", min(servers.cpu.default, most_cpu)), min(cpus), most_cpu),
+        memory=_memory(
+            data.get("memory", min(servers.memory.default, most_memory)), min(amounts), most_memory
+        ),
     )
 
 
@@ -155,8 +207,7 @@ def _image(config: Config, value: Any) -> str:
     return value
 
 
-def _cpu(config: Config, value: Any) -> float:
-    least, most = min(config.servers.cpu.choices), max(config.servers.cpu.choices)
+def _cpu(value: Any, least: float, most: float) -> float:
     try:
         cpu = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -166,8 +217,7 @@ def _cpu(config: Config, value: Any) -> float:
     return cpu
 
 
-def _memory(config: Config, value: Any) -> int:
-    least, most = min(config.servers.memory.choices), max(config.servers.memory.choices)
+def _memory(value: Any, least: int, most: int) -> int:
     try:
         memory = parse_memory(value)
     except (ValueError, OverflowError):

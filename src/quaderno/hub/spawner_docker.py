@@ -32,6 +32,7 @@ from quaderno.hub.failures import SUGGESTION, StartFailure
 from quaderno.hub.guard import GuardedSpawner
 from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.local_files import RemembersNode
+from quaderno.hub.offering import KnowsCapacity
 from quaderno.hub.progress import Event, Progress
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ _TRY_AGAIN_AFTER = 2
 _ABANDONED = 1
 
 
-class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
+class QuadernoDockerSpawner(KnowsCapacity, RemembersNode, GuardedSpawner):
     """One container a server, confined as `server.py` says, on a network of its own."""
 
     quaderno: Config = AnyTrait(config=True, help="The instance's settings.")
@@ -82,7 +83,7 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
         what was chosen last."""
         suggested, self._suggested = self._suggested, {}  # for the page that the link opened only
         last = suggested or self._failed_with or self.orm_spawner.user_options or {}
-        return options.offer(self.quaderno, last, suggested=bool(suggested))
+        return self.offered(last, suggested=bool(suggested))
 
     def options_from_query(self, query_data: dict[str, list[str]]) -> dict[str, Any]:
         """JupyterHub would start a server from a mere link, which anybody may have made: with an
@@ -149,7 +150,7 @@ class QuadernoDockerSpawner(RemembersNode, GuardedSpawner):
         self.steps, self.answers = Progress(), False
         self.steps.begin("options")
         try:
-            chosen = options.parse(self.quaderno, self.user_options)
+            chosen = options.parse(self.quaderno, self.user_options, self.bounds())
         except OptionsError as error:
             raise StartFailure(error.message, reason="options") from error
         self.steps.done("options")

@@ -108,6 +108,32 @@ def test_the_form_shows_what_was_typed_to_be_corrected(config: Config) -> None:
     assert [c.value for c in offer.memories if c.selected] == ["2G"]
 
 
+def test_what_is_impossible_says_why_and_is_not_selected(config: Config) -> None:
+    bounds = options.Bounds(cpu=2, memory=4 * GIB, machine_cpu=1, machine_memory=64 * GIB)
+    offer = options.offer(config, {"cpu": 4, "memory": "8G"}, bounds=bounds)
+    assert {c.value: c.reason for c in offer.cpus if c.reason} == {
+        "2": "more than this machine has",
+        "4": "more than this machine has",
+    }
+    assert {c.value: c.reason for c in offer.memories if c.reason} == {
+        "8G": "more than your groups may have"
+    }
+    assert [c.value for c in (*offer.cpus, *offer.memories) if c.selected] == ["1", "2G"]
+
+
+def test_what_is_impossible_is_refused(config: Config) -> None:
+    bounds = options.Bounds(cpu=2, memory=4 * GIB, machine_cpu=1)
+    with pytest.raises(OptionsError, match=r"from 0\.5 to 1, not “2”"):
+        options.parse(config, {"cpu": 2}, bounds)
+    with pytest.raises(OptionsError, match="memory must be an amount from 1G to 4G"):
+        options.parse(config, {"memory": "8G"}, bounds)
+
+
+def test_nobody_gets_more_by_saying_nothing(config: Config) -> None:
+    bounds = options.Bounds(cpu=0.5, memory=GIB)
+    assert options.parse(config, {}, bounds) == options.ServerOptions(BASE, 0.5, GIB)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
@@ -116,14 +142,20 @@ JSON = st.recursive(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(asked=st.dictionaries(st.sampled_from(options.KEYS) | st.text(), JSON))
+@given(
+    asked=st.dictionaries(st.sampled_from(options.KEYS) | st.text(), JSON),
+    cpu=st.floats(0.5, 4),
+    memory=st.integers(GIB, 8 * GIB),
+    machine=st.floats(0.1, 64),
+)
 def test_any_json_is_either_within_the_limits_or_refused(
-    config: Config, asked: dict[str, Any]
+    config: Config, asked: dict[str, Any], cpu: float, memory: int, machine: float
 ) -> None:
+    bounds = options.Bounds(cpu, memory, machine_cpu=machine)
     try:
-        chosen = options.parse(config, asked)
+        chosen = options.parse(config, asked, bounds)
     except OptionsError as refused:
         assert "\n" not in refused.message
     else:
-        assert 0.5 <= chosen.cpu <= 4
-        assert GIB <= chosen.memory <= 8 * GIB
+        assert 0.5 <= chosen.cpu <= max(0.5, min(cpu, machine))
+        assert GIB <= chosen.memory <= max(GIB, memory)

@@ -1,0 +1,90 @@
+"""What the machine has, what running servers may use of it, and what that leaves; mostly pure.
+
+Limits are no reservations: what is free is what no running server's limit covers, and the form says
+it for people to choose by. Only what the machine as a whole does not have is impossible.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from docker import APIClient
+from docker.errors import DockerException
+
+from quaderno.config import Config
+from quaderno.hub import options, pulling
+from quaderno.hub.options import Bounds
+
+_WITHIN = 2.0  # seconds for the engine to answer; the form is shown anyway
+_KEPT_FOR = 60.0  # seconds: machines grow seldom
+
+
+@dataclass(frozen=True)
+class Amount:
+    """CPUs and bytes of memory: of a machine, or of the limits of servers."""
+
+    cpu: float
+    memory: int
+
+    def __sub__(self, other: "Amount") -> "Amount":
+        """What is left, and never less than nothing."""
+        return Amount(max(0, self.cpu - other.cpu), max(0, self.memory - other.memory))
+
+
+class Machine:
+    """What the engine has, asked for once a minute; None until it has answered."""
+
+    def __init__(self) -> None:
+        self.has: Amount | None = None
+        self._asked = -_KEPT_FOR
+
+    async def look(self, client: APIClient) -> None:
+        """Ask the engine, if it is time. Raises nothing: what was known stays known."""
+        if time.monotonic() - self._asked < _KEPT_FOR:
+            return
+        try:
+            async with asyncio.timeout(_WITHIN), pulling.connection(client) as engine:
+                info = (await engine.get("/info")).raise_for_status().json()
+                self.has = Amount(float(info["NCPU"]), int(info["MemTotal"]))
+        except (TimeoutError, httpx.HTTPError, DockerException, ValueError, KeyError):
+            return
+        self._asked = time.monotonic()
+
+
+def bounds(config: Config, groups: Iterable[str], machine: Amount | None) -> Bounds:
+    """The most that a member of `groups` may have on `machine`."""
+    groups = list(groups)
+    cpu, memory = config.servers.cpu.limit_of(groups), config.servers.memory.limit_of(groups)
+    if machine is None:
+        return Bounds(cpu, memory)
+    return Bounds(cpu, memory, machine.cpu, machine.memory)
+
+
+def taken(config: Config, running: Iterable[Mapping[str, Any]]) -> Amount:
+    """What servers with these options may use together."""
+    chosen = [options.possible(config, asked) for asked in running]
+    return Amount(sum(one.cpu for one in chosen), sum(one.memory for one in chosen))
+
+
+def in_words(machine: Amount, by_all: Amount, own: Amount) -> str:
+    """What is free, for the form."""
+    free = machine - by_all
+    words = (
+        f"Free now: {_cpus(free)} of {machine.cpu:g} CPUs,"
+        f" {_gigabytes(free)} of {_gigabytes(machine)} GB of memory."
+    )
+    if own.memory:
+        words += f" Your running servers may use {_cpus(own)} CPUs, {_gigabytes(own)} GB."
+    return words
+
+
+def _cpus(amount: Amount) -> str:
+    return f"{round(amount.cpu, 2):g}"
+
+
+def _gigabytes(amount: Amount) -> str:
+    """In units of 2^30 bytes, as the choices are."""
+    return f"{round(amount.memory / 2**30, 1):g}"
