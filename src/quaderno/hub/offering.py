@@ -6,16 +6,15 @@ from typing import Any, ClassVar
 from docker import APIClient
 from jupyterhub import orm
 
-from quaderno.config import Config
 from quaderno.hub import capacity, options
 from quaderno.hub.capacity import Machine
 from quaderno.hub.options import Bounds, Offer
+from quaderno.hub.recent_images import RemembersImages
 
 
-class KnowsCapacity:
+class Offers(RemembersImages):
     """Of a spawner on an engine, which all spawners of the hub share."""
 
-    quaderno: Config
     client: APIClient
     db: Any
     user: Any

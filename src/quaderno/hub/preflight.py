@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from quaderno import contract
 from quaderno.config import Config
 from quaderno.errors import OptionsError
 from quaderno.hub import options, pull_failures, start_failures
 from quaderno.hub.failures import Cause
 
-CONTRACT_LABEL = "quaderno.contract"
-CONTRACTS = ("1",)  # versions of what images promise that this hub can start
 CONTRACT = Cause(
     "image_contract",
     "The image {image} is made for another version of this service ({version}, where {needed} is"
@@ -120,17 +119,17 @@ def of_local(image: str, found: Mapping[str, Any], platform: Platform) -> Findin
         return _other_platform(image, {its}, platform)
     if not settings.get("Cmd"):
         return _refused(start_failures.NO_PROGRAM, size, image=image)
-    return _of_contract(image, (settings.get("Labels") or {}).get(CONTRACT_LABEL), size)
+    return _of_contract(image, (settings.get("Labels") or {}).get(contract.LABEL), size)
 
 
 def _of_contract(image: str, version: str | None, size: int | None) -> Finding:
     here = f"This image is on this service already{_in_words(size)}: it starts within seconds."
-    if version in CONTRACTS:
+    if version == contract.VERSION:
         return Finding("ok", here, size)
     if version is None:
         unlike = "It is not made from the base image, so it may not start, or lack something."
         return Finding("warning", f"{here} {unlike}", size)
-    needed = " or ".join(CONTRACTS)
+    needed = contract.VERSION
     return _refused(CONTRACT, size, image=image, version=version[:20], needed=needed)
 
 

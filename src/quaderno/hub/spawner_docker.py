@@ -32,7 +32,7 @@ from quaderno.hub.failures import SUGGESTION, StartFailure
 from quaderno.hub.guard import GuardedSpawner
 from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.local_files import RemembersNode
-from quaderno.hub.offering import KnowsCapacity
+from quaderno.hub.offering import Offers
 from quaderno.hub.progress import Event, Progress
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ _TRY_AGAIN_AFTER = 2
 _ABANDONED = 1
 
 
-class QuadernoDockerSpawner(KnowsCapacity, RemembersNode, GuardedSpawner):
+class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
     """One container a server, confined as `server.py` says, on a network of its own."""
 
     quaderno: Config = AnyTrait(config=True, help="The instance's settings.")
@@ -79,8 +79,7 @@ class QuadernoDockerSpawner(KnowsCapacity, RemembersNode, GuardedSpawner):
         return shared(self.quaderno.agent_socket)
 
     def offer(self) -> options.Offer:
-        """What the form shows, for its template: what a link suggests, else what failed, else
-        what was chosen last."""
+        """For the form: what a link suggests, else what failed, else what was chosen last."""
         suggested, self._suggested = self._suggested, {}  # for the page that the link opened only
         last = suggested or self._failed_with or self.orm_spawner.user_options or {}
         return self.offered(last, suggested=bool(suggested))
@@ -144,6 +143,7 @@ class QuadernoDockerSpawner(KnowsCapacity, RemembersNode, GuardedSpawner):
             self._failed_with = self.user_options
             raise
         self._started_with, self._failed_with = self.user_options, {}
+        self.remember_image(self.image)
         return where
 
     async def _start(self) -> tuple[str, int]:

@@ -1,4 +1,5 @@
 import asyncio
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,6 +54,22 @@ def test_where_the_local_files_are_is_remembered(config: Config, spawner: Any) -
     later.local_is_here()
     assert later.local_elsewhere() == ""
     assert "of last time" not in start_page(later)
+
+
+def test_images_of_ones_own_are_suggested_again_the_last_first(
+    config: Config, spawner: Any
+) -> None:
+    assert "<datalist" not in start_page(spawner)
+    for image in ("lab/a:1", "lab/b:1", config.servers.images[0].reference, "lab/a:1"):
+        spawner.remember_image(image)
+    spawner.clear_state()
+    later = QuadernoDockerSpawner(quaderno=config)
+    later.load_state(spawner.get_state())
+    suggested = re.findall(r'<option value="(lab/[^"]*)">', start_page(later))
+    assert suggested == ["lab/a:1", "lab/b:1"]
+    for number in range(9):
+        later.remember_image(f"lab/c:{number}")
+    assert len(re.findall(r'<option value="lab/', start_page(later))) == 5
 
 
 def start_page(spawner: Any) -> str:
