@@ -23,7 +23,7 @@ BOUND = (f"{WORKAREA}/cloud_storage", f"{WORKAREA}/local")
 WRITABLE = (HOME, WORKAREA, *BOUND)
 LARGE = 10 * 2**30  # bytes
 
-ADAPT = "Make it from Quaderno's base image, see docs/user/images.md"
+ADAPT = "Adapt it: quaderno image adapt IMAGE --tag NAME"
 REBUILD = "Build it anew from this version's base image"
 _ROOT = ("", "0", "root")
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.markup import escape
 
 from quaderno import terminal
 from quaderno.arguments import Dir, Json, load
-from quaderno.config import CONFIG_FILE
+from quaderno.config import CONFIG_FILE, Config, Image
 from quaderno.contract import Point, kept
 from quaderno.errors import ConfigError
 from quaderno.quantities import say_amount
@@ -29,6 +30,12 @@ Timeout = Annotated[
     int | None,
     typer.Option(min=1, help="Seconds until it must answer; servers.http_timeout if unset."),
 ]
+Add = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Put it into the catalogue by this name, if it conforms."),
+]
+Title = Annotated[str, typer.Option("--display-name", help="With --add: name that people see.")]
+About = Annotated[str, typer.Option("--description", help="With --add: what is inside.")]
 
 
 @image_app.command("build")
@@ -39,8 +46,11 @@ def image_build(
     ] = None,
     directory: Dir = None,
     tag: Annotated[str | None, typer.Option(help="Name of the image that is built.")] = None,
+    add: Add = None,
+    title: Title = "",
+    about: About = "",
 ) -> None:
-    """Build an image for people's servers: the base image, or the one in DIR."""
+    """Build an image for people's servers: the base image, or the one in DIR, which is checked."""
     from quaderno.images import build
 
     config = load(directory)
@@ -49,8 +59,55 @@ def image_build(
         return
     if tag is None or not (source / "Dockerfile").is_file():
         raise ConfigError(f"{source} needs a Dockerfile, and the image a --tag", "See --help")
-    build.build(source.absolute(), tag, {}, config.logs / "image-build.log", progress)
-    out.print(f"Built {tag}. To offer it, add it to servers.images in {CONFIG_FILE}.")
+    image = _entry(add, tag, title, about)
+    build.build(source.absolute(), tag, {}, build.new_log(config), progress)
+    _finish(config, directory, tag, image)
+
+
+@image_app.command("adapt")
+def image_adapt(
+    source: Annotated[str, typer.Argument(help="Reference of an image with Python and pip.")],
+    tag: Annotated[str, typer.Option(help="Name of the image that is built.")],
+    directory: Dir = None,
+    add: Add = None,
+    title: Title = "",
+    about: About = "",
+) -> None:
+    """Make an image for people's servers of one of the Jupyter Docker Stacks or a plain Python
+    image, and check it."""
+    from quaderno.images import adapt
+
+    config, image = load(directory), _entry(add, tag, title, about)
+    adapt.adapt(config, source, tag, progress)
+    _finish(config, directory, tag, image)
+
+
+def _entry(name: str | None, tag: str, title: str, about: str) -> Image | None:
+    """The catalogue's entry that is asked for, if any; raises ConfigError before time is spent."""
+    if name is None:
+        return None
+    try:
+        return Image(name=name, display_name=title or name, description=about, reference=tag)
+    except ValidationError as error:
+        raise ConfigError(
+            f"{name} is no name for an image", "Lower-case letters, digits and hyphens, at most 40"
+        ) from error
+
+
+def _finish(config: Config, directory: Path | None, tag: str, image: Image | None) -> None:
+    """Check the image that was built, and offer it where that is asked for; exit 1 when it does
+    not keep the contract."""
+    from quaderno import trial
+    from quaderno.config import catalogue
+
+    progress(f"Built {tag}")
+    _report(tag, trial.check(config, tag, progress), as_json=False)
+    if image is None:
+        out.print(f"To offer it, add it to servers.images in {CONFIG_FILE}, or build with --add.")
+    elif catalogue.add((directory or config.dir) / CONFIG_FILE, image):
+        out.print(f"{escape(image.name)} is in the catalogue. To offer it: quaderno up --detach")
+    else:
+        out.print(f"{escape(image.name)} is in the catalogue already.")
 
 
 @image_app.command("check")

@@ -29,14 +29,17 @@ Progress = Callable[[str], None]
 """Receives one line for each step."""
 
 SOURCE_LABEL = "quaderno.source"
-_BASE = Path(__file__).parent / "base"
+BASE = Path(__file__).parent / "base"
 _CHECKOUT = Path(__file__).parents[3]
+_DEVELOPED = {"image.lock": "requirements/image.lock", "server": "server"}
 _STAGES = {
     "system": "installing Debian packages",
     "python": "installing JupyterLab and scientific Python",
     "base": "adding Quaderno's settings and examples",
 }
-_STEP = re.compile(r"#\d+ \[(\w+) +\d+/\d+\] ")
+# A stage that has no name is called so by some clients, and not at all by others.
+_STEP = re.compile(r"#\d+ \[(?:(\S+) +)?(\d+/\d+)\] (.*)")
+_STEP_WIDTH = 100  # characters
 _LAST_LINES = 15
 
 
@@ -55,15 +58,21 @@ def build_base(config: Config, progress: Progress) -> None:
         if image_label(engine, reference, SOURCE_LABEL) == source:
             progress(f"image {reference} is up to date")
             return
-        log = config.logs / "image-build.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_bytes(b"")
+        log = new_log(config)
         say = _with_elapsed(progress)
         say(f"image {reference}: fetching its parent image")
         say(f"parent image: {ensure_parent(engine, log, Path(scratch))}")
         arguments = {"VERSION": __version__, "SOURCE": source}
         build(context, reference, arguments, log, say)
         say(f"image {reference} is built")
+
+
+def new_log(config: Config) -> Path:
+    """The file for a build's whole output, empty."""
+    log = config.logs / "image-build.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    return log
 
 
 def base_reference(config: Config) -> str:
@@ -100,18 +109,21 @@ def _with_elapsed(progress: Progress) -> Progress:
 
 
 def write_context(context: Path) -> None:
-    """Gather in the new directory `context` what the Dockerfile copies.
-
-    An installed package holds everything below `base/`; in a checkout, the lock and the
-    distribution for servers are where they are developed.
-    """
-    _copy(_BASE, context)
-    for name, origin in {"image.lock": "requirements/image.lock", "server": "server"}.items():
+    """Gather in the new directory `context` what the Dockerfile copies."""
+    copy(BASE, context)
+    for name in ("image.lock", "server"):
         if not (context / name).exists():
-            _copy(_CHECKOUT / origin, context / name)
+            copy(origin(name), context / name)
 
 
-def _copy(origin: Path, target: Path) -> None:
+def origin(name: str) -> Path:
+    """Where the lock, or the distribution for servers, is: below `base/` in an installed package,
+    in a checkout where they are developed."""
+    packaged = BASE / name
+    return packaged if packaged.exists() else _CHECKOUT / _DEVELOPED[name]
+
+
+def copy(origin: Path, target: Path) -> None:
     """Copy with modes that do not depend on the umask of whoever installed the sources."""
     if origin.is_file():
         shutil.copyfile(origin, target)
@@ -121,7 +133,7 @@ def _copy(origin: Path, target: Path) -> None:
     target.chmod(0o755)
     for child in origin.iterdir():
         if child.name != "__pycache__":
-            _copy(child, target / child.name)
+            copy(child, target / child.name)
 
 
 def digest(context: Path) -> str:
@@ -195,11 +207,13 @@ def _run(command: list[str], log: Path, progress: Progress) -> tuple[list[str], 
 
 
 def _announced(lines: Iterator[str], progress: Progress) -> Iterator[str]:
-    """The same lines, after telling of each stage when its first step begins."""
+    """The same lines, after telling of each of our stages when its first step begins, and of each
+    step of other people's."""
     seen = set()
     for line in lines:
-        step = _STEP.match(line)
-        if step and step[1] not in seen:
-            seen.add(step[1])
-            progress(_STAGES.get(step[1], step[1]))
+        if step := _STEP.match(line):
+            said = _STAGES.get(step[1] or "", f"step {step[2]}: {step[3].strip()[:_STEP_WIDTH]}")
+            if said not in seen:
+                seen.add(said)
+                progress(said)
         yield line

@@ -1,7 +1,8 @@
-"""`quaderno image check`: images that people made, good and bad, started as the hub would."""
+"""`quaderno image`: images that people made, good and bad, checked, built, adapted and listed."""
 
 import io
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,10 +16,11 @@ from typer.testing import CliRunner
 from quaderno import cli, init, trial
 from quaderno import config as configuration
 from quaderno.hub import server
-from quaderno.images import build, parent
+from quaderno.images import build, host, parent
 
-Made = Callable[..., str]
+GUIDE = Path(__file__).parents[2] / "docs" / "user" / "images.md"
 Check = Callable[..., dict[str, Any]]
+Made = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
@@ -31,26 +33,43 @@ def engine() -> Iterator[docker.DockerClient]:
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of an instance whose base image is built."""
-    directory = tmp_path_factory.mktemp("check")
+    directory = tmp_path_factory.mktemp("images")
     init.write(directory)
     build.build_base(configuration.load(directory), print)
     return directory
 
 
 @pytest.fixture
-def made(engine: docker.DockerClient, instance: Path) -> Iterator[Made]:
+def base(instance: Path) -> str:
+    """The base image's reference."""
+    return build.base_reference(configuration.load(instance))
+
+
+@pytest.fixture
+def tag(engine: docker.DockerClient) -> Iterator[str]:
+    """A name for an image, which is gone afterwards."""
+    tag = new_tag()
+    yield tag
+    engine.images.remove(tag, force=True)
+
+
+@pytest.fixture
+def made(engine: docker.DockerClient, base: str) -> Iterator[Made]:
     """Builds an image from the lines that follow the base image's; afterwards it is gone."""
-    base = build.base_reference(configuration.load(instance))
     with ExitStack() as stack:
 
         def made(lines: str, origin: str = base) -> str:
-            tag = f"quaderno-test/check:{secrets.token_hex(4)}"
+            tag = new_tag()
             dockerfile = io.BytesIO(f"FROM {origin}\n{lines}\n".encode())
             engine.images.build(fileobj=dockerfile, tag=tag, rm=True)
             stack.callback(engine.images.remove, tag, force=True)
             return tag
 
         yield made
+
+
+def new_tag() -> str:
+    return f"quaderno-test/image:{secrets.token_hex(4)}"
 
 
 @pytest.fixture
@@ -133,7 +152,7 @@ def test_an_image_from_an_unrelated_base(made: Made, instance: Path) -> None:
     result = CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert result.exit_code == 1
     assert "warning contract: no label quaderno.contract" in result.output
-    assert "docs/user/images.md" in result.output
+    assert "quaderno image adapt" in result.output
     assert "warning user: made for root, but servers run as 1000:100" in result.output
     assert "error start: it ended with code 0" in result.output
     assert f"{image} does not keep the contract." in result.output
@@ -169,3 +188,75 @@ def test_the_list_shows_size_contract_and_users(
     assert entry["size"] > 10**8
     assert entry["used_by"] == ["anna"]
     assert shown.output.splitlines()[1].split()[:3] == [image.name, image.reference, "yes"]
+
+
+# --- building
+
+
+def example(heading: str, directory: Path, base: str) -> None:
+    """Write the files of an example of the guide: each is named before its text."""
+    section = GUIDE.read_text().split(f"### {heading}\n")[1].split("\n### ")[0]
+    files = re.findall(r"`\w+/([\w.]+)`.*?```\w+\n(.*?)```", section, re.DOTALL)
+    for name, text in files:
+        directory.joinpath(name).write_text(re.sub("FROM quaderno/base:.*", f"FROM {base}", text))
+
+
+def test_the_guides_example_is_built_checked_and_offered(
+    engine: docker.DockerClient, instance: Path, base: str, tag: str, tmp_path: Path
+) -> None:
+    example("A machine-learning environment from PyPI", tmp_path, base)
+    assert {path.name for path in tmp_path.iterdir()} == {"Dockerfile", "requirements.txt"}
+    command = ["image", "build", str(tmp_path), "--tag", tag, "--dir", str(instance)]
+    options = ["--add", "ml", "--display-name", "Machine learning"]
+    result = CliRunner().invoke(cli.app, [*command, *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "RUN --mount=type=secret" in result.output, "progress is told"
+    assert f"{tag} keeps the contract." in result.output
+    offered = configuration.load(instance).servers.images
+    assert [(image.name, image.reference) for image in offered[1:]] == [("ml", tag)]
+    program = "from sklearn.linear_model import Ridge; print(Ridge().fit([[1], [2]], [1, 2]).score)"
+    engine.containers.run(tag, ["python", "-c", program], remove=True)
+    _holds_no_secret(engine, tag)
+
+
+def _holds_no_secret(engine: docker.DockerClient, tag: str) -> None:
+    """What a build may read is in no file of the image."""
+    script = "cat /run/secrets/*; pip config list; env"
+    seen = engine.containers.run(tag, ["sh", "-c", script], remove=True)
+    assert b"CERTIFICATE" not in seen
+    assert b"index-url" not in seen
+    assert host.CA_SECRET.encode() not in seen
+    assert host.CA_SECRET not in str(engine.images.get(tag).attrs["Config"])
+
+
+def test_an_image_that_does_not_conform_is_not_offered(
+    instance: Path, base: str, tag: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text(f'FROM {base}\nCMD ["false"]\n')
+    command = ["image", "build", str(tmp_path), "--tag", tag, "--dir", str(instance)]
+    result = CliRunner().invoke(cli.app, [*command, "--add", "bad"], catch_exceptions=False)
+    assert result.exit_code == 1
+    assert "error start: it ended with code 1" in result.output
+    assert "bad" not in [image.name for image in configuration.load(instance).servers.images]
+
+
+def test_an_image_from_elsewhere_is_adapted(
+    engine: docker.DockerClient, instance: Path, made: Made, tag: str
+) -> None:
+    """Like one of the Jupyter Docker Stacks: JupyterLab for others, by a script of its own."""
+    script = '#!/bin/sh\\nFROM_SCRIPT=yes exec "$@"\\n'
+    source = made(
+        "USER root\n"
+        "RUN pip uninstall --yes quaderno-server\n"
+        f"RUN printf '{script}' > /usr/local/bin/start.sh && chmod 755 /usr/local/bin/start.sh\n"
+        'LABEL quaderno.contract=""\n'
+        "ENV JUPYTERHUB_ROOT_DIR= AWS_CONFIG_FILE= HOME=/root\n"
+        'WORKDIR /root\nENTRYPOINT ["tini", "--", "start.sh"]\nCMD ["start-notebook.py"]'
+    )
+    command = ["image", "adapt", source, "--tag", tag, "--dir", str(instance)]
+    result = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "warning" not in result.output
+    assert f"{tag} keeps the contract." in result.output
+    seen = engine.containers.run(tag, ["sh", "-c", "id -u; pwd; echo $FROM_SCRIPT"], remove=True)
+    assert seen.split() == [b"1000", b"/workarea", b"yes"]
