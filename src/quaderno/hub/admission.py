@@ -37,12 +37,7 @@ class Admission:
         """For ever."""
         while True:
             await asyncio.sleep(min(_STEP, self._oidc.recheck / 2))
-            try:
-                await self.once()
-            except Exception:
-                self.log.exception(
-                    "Not all who have servers were asked about; another look follows"
-                )
+            await self.once()
 
     async def once(self) -> None:
         """One look at everybody who has a server that runs."""
@@ -54,7 +49,14 @@ class Admission:
             refused = name in self._refused
             if refused or now - self._asked.get(name, float("-inf")) >= self._oidc.recheck:
                 self._asked[name] = now
-                await self._look_at(user)
+                await self._look_without_fail(user)
+
+    async def _look_without_fail(self, user: Any) -> None:
+        """What goes wrong with one is no reason to spare the others."""
+        try:
+            await self._look_at(user)
+        except Exception:
+            self.log.exception("%s could not be looked after; another look follows", user.name)
 
     async def _look_at(self, user: Any) -> None:
         if await self._refresh(user):

@@ -35,6 +35,7 @@ class Hub:
         self.word: Any = True
         self.asked: list[str] = []
         self.stopped: list[str] = []
+        self.fails_for = ""
         settings = Oidc(client_secret="x", **oidc)
         people = {1: self.ada, 2: self.bob}
         log = logging.getLogger("test")
@@ -45,6 +46,8 @@ class Hub:
         return self.word
 
     async def stop(self, person: Person, server: str) -> None:
+        if person.name == self.fails_for:
+            raise TimeoutError("the engine does not answer")
         self.stopped.append(server)
         del person.spawners[server]
 
@@ -85,3 +88,17 @@ def test_who_logs_in_again_in_time_keeps_them(clock: list[float]) -> None:
     for clock[0], hub.word in ((1000.0, False), (1110.0, {"name": "ada"}), (1411.0, False)):
         hub.look()
     assert hub.stopped == []
+
+
+def test_a_stop_that_fails_is_tried_again_and_keeps_nobody_else(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = Hub(removal_grace=0)
+    hub.word, hub.fails_for = False, "ada"
+    hub.bob.spawners["bobs"] = Server()
+    hub.look()
+    assert hub.stopped == ["bobs"]
+    assert "ada could not be looked after" in caplog.text
+    hub.fails_for = ""
+    hub.look()
+    assert hub.stopped == ["bobs", "", "gpu"]
