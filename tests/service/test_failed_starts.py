@@ -196,3 +196,5 @@ def test_the_pages_show_what_the_server_says_and_why_it_did_not_start(
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("lacks the program that it says to start")
     nothing_is_left(service)
+    hub.start("ada")  # with what worked last
+    hub.stop("ada")
