@@ -145,7 +145,7 @@ def test_read_only_binds_and_root_owned_files_stay_so(
 
 
 def test_scientific_python(shell: Callable[..., str]) -> None:
-    modules = "boto3 ipywidgets matplotlib.pyplot numpy pandas pyarrow.parquet s3fs scipy.optimize"
+    modules = "boto3 h5py ipywidgets matplotlib.pyplot numpy pandas pyarrow.parquet s3fs scipy.optimize"
     shell(f"python -W error::ImportWarning -c 'import {', '.join(modules.split())}'")
     shell("command -v git curl less nano vi rsync ps oidc-token jupyter jupyterhub-singleuser")
     assert "jupyterlab" in shell("jupyter labextension list 2>&1")
@@ -236,6 +236,17 @@ def test_jupyterlab_opens_on_workarea(lab: httpx.Client) -> None:
     assert '"serverRoot": "/workarea"' in page.text
     names = {entry["name"] for entry in lab.get("api/contents").json()["content"]}
     assert names == {"cloud_storage", "examples", "local"}
+
+
+def test_it_runs_as_whatever_user_a_cluster_chooses(
+    network: Network, run: Callable[..., Container]
+) -> None:
+    with hub_api(network.attrs["IPAM"]["Config"][0]["Gateway"]) as api:
+        container = run(environment=environment(api), network=network.name, user="123456:0")
+        with client_of(container, network) as client:
+            notebook = {"type": "notebook"}
+            assert client.post("api/contents", json=notebook).status_code == 201
+            assert client.post("api/kernels", json={"name": "python3"}).status_code == 201
 
 
 def test_jupyterlab_admits_its_user_only(lab: httpx.Client) -> None:
