@@ -30,6 +30,7 @@ lock: ## Renew the lock files, within the ranges of pyproject.toml and the other
 	$(COMPILE) pyproject.toml --group build --output-file requirements/runtime.lock
 	$(COMPILE) pyproject.toml --group build --group test --group lint --group docs --constraint requirements/runtime.lock --output-file requirements/dev.lock
 	$(COMPILE) requirements/image.in --no-emit-package rfc3987-syntax --output-file requirements/image.lock
+	$(COMPILE) requirements/minimal.in --constraint requirements/image.lock --no-emit-package rfc3987-syntax --output-file requirements/minimal.lock
 	$(COMPILE) requirements/clients.in --output-file requirements/clients.lock
 
 environment: # what test, lint, docs and bench need

@@ -49,13 +49,16 @@ def image_build(
     add: Add = None,
     title: Title = "",
     about: About = "",
+    minimal: Annotated[
+        bool, typer.Option("--minimal", help="Build the base image without scientific Python.")
+    ] = False,
 ) -> None:
     """Build an image for people's servers: the base image, or the one in DIR, which is checked."""
     from quaderno.images import build
 
     config = load(directory)
     if source is None:
-        build.build_base(config, progress)
+        build.build_base(config, progress, "minimal" if minimal else "base")
         return
     if tag is None or not (source / "Dockerfile").is_file():
         raise ConfigError(f"{source} needs a Dockerfile, and the image a --tag", "See --help")

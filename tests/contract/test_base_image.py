@@ -145,7 +145,9 @@ def test_read_only_binds_and_root_owned_files_stay_so(
 
 
 def test_scientific_python(shell: Callable[..., str]) -> None:
-    modules = "boto3 h5py ipywidgets matplotlib.pyplot numpy pandas pyarrow.parquet s3fs scipy.optimize"
+    modules = (
+        "boto3 h5py ipywidgets matplotlib.pyplot numpy pandas pyarrow.parquet s3fs scipy.optimize"
+    )
     shell(f"python -W error::ImportWarning -c 'import {', '.join(modules.split())}'")
     shell("command -v git curl less nano vi rsync ps oidc-token jupyter jupyterhub-singleuser")
     assert "jupyterlab" in shell("jupyter labextension list 2>&1")

@@ -260,3 +260,16 @@ def test_an_image_from_elsewhere_is_adapted(
     assert f"{tag} keeps the contract." in result.output
     seen = engine.containers.run(tag, ["sh", "-c", "id -u; pwd; echo $FROM_SCRIPT"], remove=True)
     assert seen.split() == [b"1000", b"/workarea", b"yes"]
+
+
+def test_the_minimal_image_conforms_and_is_small(
+    engine: docker.DockerClient, instance: Path, check: Check
+) -> None:
+    command = ["image", "build", "--minimal", "--dir", str(instance)]
+    result = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    reference = build.base_reference(configuration.load(instance), "minimal")
+    assert wrong(check(reference, "--no-network")) == {}
+    image = engine.images.get(reference)
+    assert image.attrs["Size"] < 600_000_000
+    assert image.labels["org.opencontainers.image.description"] == "JupyterLab"

@@ -31,7 +31,16 @@ Progress = Callable[[str], None]
 SOURCE_LABEL = "quaderno.source"
 BASE = Path(__file__).parent / "base"
 _CHECKOUT = Path(__file__).parents[3]
-_DEVELOPED = {"image.lock": "requirements/image.lock", "server": "server"}
+# The base image and its smaller sister: what Python packages each has, and how it is described.
+VARIANTS = {
+    "base": ("image.lock", "JupyterLab with scientific Python"),
+    "minimal": ("minimal.lock", "JupyterLab"),
+}
+_DEVELOPED = {
+    "image.lock": "requirements/image.lock",
+    "minimal.lock": "requirements/minimal.lock",
+    "server": "server",
+}
 _STAGES = {
     "system": "installing Debian packages",
     "python": "installing JupyterLab and scientific Python",
@@ -43,17 +52,18 @@ _STEP_WIDTH = 100  # characters
 _LAST_LINES = 15
 
 
-def build_base(config: Config, progress: Progress) -> None:
-    """Have the catalogue's base image in the engine, built from the sources of this version.
+def build_base(config: Config, progress: Progress, variant: str = "base") -> None:
+    """Have the catalogue's base image in the engine, built from the sources of this version; or
+    another of VARIANTS.
 
     The whole output goes to `image-build.log` in the instance's logs. Raises HostError when the
     engine does not answer, no client can build, or the build fails.
     """
-    reference = base_reference(config)
+    reference = base_reference(config, variant)
     engine = _engine()
     with tempfile.TemporaryDirectory(prefix="quaderno-image-") as scratch:
         context = Path(scratch, "context")
-        write_context(context)
+        write_context(context, variant)
         source = digest(context)
         if image_label(engine, reference, SOURCE_LABEL) == source:
             progress(f"image {reference} is up to date")
@@ -62,7 +72,7 @@ def build_base(config: Config, progress: Progress) -> None:
         say = _with_elapsed(progress)
         say(f"image {reference}: fetching its parent image")
         say(f"parent image: {ensure_parent(engine, log, Path(scratch))}")
-        arguments = {"VERSION": __version__, "SOURCE": source}
+        arguments = {"VERSION": __version__, "SOURCE": source, "ABOUT": VARIANTS[variant][1]}
         build(context, reference, arguments, log, say)
         say(f"image {reference} is built")
 
@@ -75,10 +85,10 @@ def new_log(config: Config) -> Path:
     return log
 
 
-def base_reference(config: Config) -> str:
-    """The reference of the catalogue's image named `base`, else of this version's own."""
-    named = (image.reference for image in config.servers.images if image.name == "base")
-    return next(named, f"quaderno/base:{__version__}")
+def base_reference(config: Config, variant: str = "base") -> str:
+    """The reference of the catalogue's image named `variant`, else of this version's own."""
+    named = (image.reference for image in config.servers.images if image.name == variant)
+    return next(named, f"quaderno/{variant}:{__version__}")
 
 
 def image_label(engine: docker.DockerClient, reference: str, label: str) -> str | None:
@@ -108,16 +118,17 @@ def _with_elapsed(progress: Progress) -> Progress:
 # --- what the image is made of
 
 
-def write_context(context: Path) -> None:
+def write_context(context: Path, variant: str = "base") -> None:
     """Gather in the new directory `context` what the Dockerfile copies."""
-    copy(BASE, context)
-    for name in ("image.lock", "server"):
-        if not (context / name).exists():
-            copy(origin(name), context / name)
+    context.mkdir()
+    for name in ("Dockerfile", "etc"):
+        copy(BASE / name, context / name)
+    copy(origin(VARIANTS[variant][0]), context / "image.lock")
+    copy(origin("server"), context / "server")
 
 
 def origin(name: str) -> Path:
-    """Where the lock, or the distribution for servers, is: below `base/` in an installed package,
+    """Where a lock, or the distribution for servers, is: below `base/` in an installed package,
     in a checkout where they are developed."""
     packaged = BASE / name
     return packaged if packaged.exists() else _CHECKOUT / _DEVELOPED[name]

@@ -80,13 +80,23 @@ def test_digest_follows_names_and_contents_only(context: Path) -> None:
     assert build.digest(context) != first
 
 
-def test_the_lock_pins_with_hashes_and_names_no_host() -> None:
-    lock = (ROOT / "requirements" / "image.lock").read_text()
+@pytest.mark.parametrize("name", [lock for lock, _ in build.VARIANTS.values()])
+def test_the_lock_pins_with_hashes_and_names_no_host(name: str) -> None:
+    lock = (ROOT / "requirements" / name).read_text()
     pinned = [line for line in lock.splitlines() if line[:1].isalpha()]
     assert pinned
     assert all("==" in line and line.endswith("\\") for line in pinned)
     assert "//" not in lock
     assert "rfc3987" not in "".join(pinned)
+
+
+def test_the_variants_have_the_same_versions() -> None:
+    def pins(name: str) -> set[str]:
+        lines = (ROOT / "requirements" / name).read_text().splitlines()
+        return {line for line in lines if line[:1].isalpha()}
+
+    (base, _), (minimal, _) = build.VARIANTS.values()
+    assert pins(minimal) < pins(base)
 
 
 @pytest.fixture
