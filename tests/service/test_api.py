@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.service import http_person
@@ -46,6 +47,21 @@ def test_the_form_is_trusted_no_more_than_the_api(service: Service, hub: Hub) ->
     assert refused.status_code == 400
     assert "cpu must be a number" in refused.text
     assert "Server options" in refused.text
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["https://evil.example/", "//evil.example/", "/\\evil.example", "https:evil.example"],
+)
+def test_a_link_to_the_login_leads_nowhere_else(service: Service, elsewhere: str) -> None:
+    public = service.config.public_url
+    with http_person.logged_in(service, "ada") as client:
+        answer = client.get(
+            f"{public}/hub/login", params={"next": elsewhere}, follow_redirects=False
+        )
+    assert answer.is_redirect
+    target = httpx.URL(public).join(answer.headers["location"])
+    assert target.netloc == httpx.URL(public).netloc
 
 
 def test_images_are_checked_for_who_may_start_a_server(service: Service, hub: Hub) -> None:
