@@ -122,7 +122,7 @@ def up(
 
     directory = directory or quaderno_config.default_directory()
     first = not (directory / CONFIG_FILE).exists()
-    config = _init(directory) if first else _load(directory)
+    config = _init(directory) if first else _completed(directory)
     _refuse_errors(config)
     if not stack.up(config, progress):
         out.print(f"Quaderno runs already, at {config.public_url}: nothing to do.")
@@ -132,6 +132,14 @@ def up(
         out.print("Ctrl-C stops it.")
         _await_end()
         _down(config)
+
+
+def _completed(directory: Path) -> Config:
+    """The settings, with secrets that the version of before did not need."""
+    added = quaderno_config.complete(directory / CONFIG_FILE)
+    if added:
+        progress(f"Added to {directory / CONFIG_FILE}, for this version: {', '.join(added)}")
+    return _load(directory)
 
 
 def _refuse_errors(config: Config) -> None:

@@ -186,3 +186,27 @@ def test_the_largest_quota_of_a_persons_groups_counts(groups: list[str], quota: 
     quotas = {"/small": parse_memory("1G"), "/big": parse_memory("1T"), "/free": 0}
     store = store.model_copy(update={"group_quotas": quotas})
     assert store.quota_of(groups) == parse_memory(quota)
+
+
+def test_sections_of_secrets_that_an_older_version_did_not_know_are_added(tmp_path: Path) -> None:
+    file = tmp_path / "quaderno.yaml"
+    new = quaderno_config.generate(tmp_path)
+    settings = yaml.safe_load(quaderno_config.dump(new, exclude_defaults=True))
+    del settings["files"]
+    old = "# Ours.\n" + yaml.safe_dump(settings)
+    file.write_text(old)
+    file.chmod(0o600)
+    assert quaderno_config.complete(file) == ["files"]
+    assert file.read_text().startswith(old)
+    assert file.stat().st_mode & 0o777 == 0o600
+    found = load(tmp_path)
+    assert len(found.files.client_secret.get_secret_value()) == 64
+    assert found.model_copy(update={"files": new.files}) == new
+    assert quaderno_config.complete(file) == []
+
+
+def test_nothing_is_added_to_what_holds_no_settings(tmp_path: Path) -> None:
+    file = tmp_path / "quaderno.yaml"
+    file.write_text("name: Ours\n")
+    assert quaderno_config.complete(file) == []
+    assert file.read_text() == "name: Ours\n"

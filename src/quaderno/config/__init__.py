@@ -9,6 +9,7 @@ is the only configuration an unprivileged process ever sees.
 from quaderno.config.choices import CpuChoice, MemoryChoice
 from quaderno.config.file import (
     CONFIG_FILE,
+    complete,
     default_directory,
     dump,
     for_component,
@@ -39,6 +40,7 @@ __all__ = [
     "Section",
     "Servers",
     "Tls",
+    "complete",
     "default_directory",
     "dump",
     "for_component",

@@ -32,6 +32,30 @@ def load(directory: Path) -> Config:
 
 def load_file(path: Path) -> Config:
     """The configuration in the file `path`; `dir` defaults to the file's directory."""
+    data = _read(path)
+    data.setdefault("dir", str(path.parent.absolute()))
+    return parse(data, path)
+
+
+def complete(path: Path) -> list[str]:
+    """Add the sections of secrets that this version needs and an older one did not know, with new
+    secrets in them; their names. Nothing else of the file is changed.
+
+    Raises ConfigError.
+    """
+    data = _read(path)
+    known = {place[0] for place, _ in secret_fields()}
+    lacking = sorted(known - data.keys()) if "instance" in data else []
+    if lacking:
+        made = yaml.safe_load(dump(generate(path.parent), exclude_defaults=True))
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n" + yaml.safe_dump({name: made[name] for name in lacking}))
+            file.flush()
+            os.fsync(file.fileno())
+    return lacking
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
@@ -45,8 +69,7 @@ def load_file(path: Path) -> Config:
         raise ConfigError(f"{path} is not valid YAML: {where}", "Correct the file") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path} does not hold settings", "Write one with: quaderno init")
-    data.setdefault("dir", str(path.parent.absolute()))
-    return parse(data, path)
+    return data
 
 
 class _Loader(yaml.SafeLoader):
