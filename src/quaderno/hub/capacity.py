@@ -64,8 +64,11 @@ def bounds(config: Config, groups: Iterable[str], machine: Amount | None) -> Bou
 
 
 def taken(config: Config, running: Iterable[Mapping[str, Any]]) -> Amount:
-    """What servers with these options may use together."""
-    chosen = [options.possible(config, asked) for asked in running]
+    """What servers with these options may use together: each what it was given, whatever limits
+    its person's groups have."""
+    cpus, amounts = config.servers.cpu.choices, config.servers.memory.choices
+    anybodys = Bounds(max(cpus), max(amounts))
+    chosen = [options.possible(config, asked, anybodys) for asked in running]
     return Amount(sum(one.cpu for one in chosen), sum(one.memory for one in chosen))
 
 

@@ -69,6 +69,10 @@ def test_what_is_free_is_what_no_servers_limit_covers(config: Config) -> None:
     )
 
 
+def test_a_server_counts_with_what_its_persons_group_may_have(config: Config) -> None:
+    assert capacity.taken(by_group(config), [{"cpu": 4, "memory": "8G"}]) == Amount(4, 8 * GIB)
+
+
 def test_a_machine_whose_engine_is_away_is_not_known() -> None:
     machine = Machine()
     with docker.APIClient(f"tcp://127.0.0.1:{free_ports()}", version="1.41") as client:
