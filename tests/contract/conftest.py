@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import docker
 import pytest
 
 from tests.contract.identity_fixtures import (
@@ -18,6 +19,13 @@ from tests.contract.identity_fixtures import (
 @pytest.fixture(scope="session", autouse=True)
 def _engine(container_engine: None) -> None:
     """Contract tests run against the real engine."""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[docker.DockerClient]:
+    client = docker.from_env()
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,8 @@
 """The page of the object store as a program, with a hub that knows what the page asks of one."""
 
-import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +12,7 @@ import httpx
 from quaderno import config as configuration
 from quaderno.config import Config
 from quaderno.files import BASE, component, pages
-from tests.contract.storage_fixtures import Issuer, Program, eventually
+from tests.contract.storage_fixtures import Issuer, Program, eventually, json_server
 
 
 class LoginHub:
@@ -49,37 +46,12 @@ class LoginHub:
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Listen where the hub would."""
-        hub = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path = urlsplit(self.path).path.removeprefix("/hub/api")
-                self._answer(*hub.get(path, self.headers["Authorization"]))
+        def answer(path: str, headers: Any) -> tuple[int, Any]:
+            return self.get(urlsplit(path).path.removeprefix("/hub/api"), headers["Authorization"])
 
-            def do_POST(self) -> None:
-                text = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                self._answer(*hub.post(parse_qs(text)))
-
-            def _answer(self, status: int, answer: Any) -> None:
-                content = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_args: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", self.config.ports.hub), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
+        with json_server(self.config.ports.hub, answer, lambda body: self.post(parse_qs(body))):
             yield
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
 
 
 @contextmanager

@@ -131,12 +131,23 @@ class Hub:
 
 
 @contextmanager
-def json_server(port: int, answer: Callable[[str, Any], tuple[int, Any]]) -> Iterator[None]:
-    """An HTTP server on loopback whose GET answers are `answer(path, headers)`."""
+def json_server(
+    port: int,
+    answer: Callable[[str, Any], tuple[int, Any]],
+    posted: Callable[[str], tuple[int, Any]] = lambda _: (405, {}),
+) -> Iterator[None]:
+    """An HTTP server on loopback whose GET answers are `answer(path, headers)`, and its POST
+    answers `posted(body)`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, body = answer(self.path, self.headers)
+            self._send(*answer(self.path, self.headers))
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self._send(*posted(body.decode()))
+
+        def _send(self, status: int, body: Any) -> None:
             content = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

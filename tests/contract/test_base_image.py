@@ -25,13 +25,6 @@ from tests.contract.storage_fixtures import Hub, Issuer, Store, new_config
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[docker.DockerClient]:
-    client = docker.from_env()
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The base image's reference, built if it is not of this state of the sources."""
     config = configuration.generate(tmp_path_factory.mktemp("image"))

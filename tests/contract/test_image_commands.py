@@ -24,13 +24,6 @@ Made = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[docker.DockerClient]:
-    client = docker.from_env()
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of an instance whose base image is built."""
     directory = tmp_path_factory.mktemp("images")

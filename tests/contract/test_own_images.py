@@ -19,13 +19,6 @@ NAMES = ("old", "new", "catalogue", "foreign")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[docker.DockerClient]:
-    client = docker.from_env()
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def references(engine: docker.DockerClient) -> Iterator[dict[str, str]]:
     """Images that were pulled from a registry, by name."""
     pulled: dict[str, str] = {}

@@ -28,6 +28,17 @@ def authorize(page: Page) -> None:
         page.get_by_role("button", name="Authorize").click()
 
 
+def come_in(page: Page, service: Service, username: str, password: str) -> None:
+    """As far as the server options, whether or not consent is asked for on the way."""
+    log_in(page, service, username, password)
+    consent = page.get_by_role("button", name="Authorize")
+    options = page.get_by_role("heading", name="Server options")
+    expect(consent.or_(options)).to_be_visible(timeout=60_000)
+    if consent.is_visible():
+        authorize(page)
+    expect(options).to_be_visible(timeout=60_000)
+
+
 def start_server(page: Page, service: Service, username: str) -> None:
     """From the server options to JupyterLab.
 

@@ -30,13 +30,7 @@ def dora(service: Service) -> str:
 def page(service: Service, person: Callable[[], BrowserContext], dora: str) -> Page:
     """Dora's, who has logged in and whose scripts may not break the page's own policy."""
     page = person().new_page()
-    people.log_in(page, service, dora, PASSWORD)
-    consent = page.get_by_role("button", name="Authorize")
-    options = page.get_by_role("heading", name="Server options")
-    expect(consent.or_(options)).to_be_visible(timeout=SOON)
-    if consent.is_visible():
-        people.authorize(page)
-    expect(options).to_be_visible(timeout=SOON)
+    people.come_in(page, service, dora, PASSWORD)
     return page
 
 

@@ -30,13 +30,7 @@ def cleo(service: Service) -> str:
 def page(service: Service, person: Callable[[], BrowserContext], cleo: str) -> Page:
     """Cleo's, who has logged in."""
     page = person().new_page()
-    people.log_in(page, service, cleo, PASSWORD)
-    consent = page.get_by_role("button", name="Authorize")
-    options = page.get_by_role("heading", name="Server options")
-    expect(consent.or_(options)).to_be_visible(timeout=SOON)
-    if consent.is_visible():
-        people.authorize(page)
-    expect(options).to_be_visible(timeout=SOON)
+    people.come_in(page, service, cleo, PASSWORD)
     return page
 
 
