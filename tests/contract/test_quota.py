@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,36 @@ def test_a_file_that_the_store_refuses_is_shown_and_kept_until_there_is_room(nod
     as_user(DELETE, root / "dave", "large")
     saved(node, "dave", "late.txt")
     eventually(lambda: node.state("dave")["level"] == "ok", 60, "all is well")
+
+
+def test_a_full_bucket_takes_no_rescued_file_and_none_is_dropped(node: Node) -> None:
+    """Of a file that was changed here and elsewhere, while its bucket was filled from outside."""
+    root, write = with_quota(node, "frank"), "import sys; open('both', 'w').write(sys.argv[1])"
+    as_user(write, root / "frank", "first")
+    saved(node, "frank", "both")
+    node.faults.switch("away")
+    node.s3("frank").put_object(Bucket="frank", Key="both", Body=b"elsewhere")
+    second = int(time.time())
+    eventually(lambda: time.time() >= second + 2, 5, "objects have times in seconds")
+    as_user(write, root / "frank", "here")
+    assert put(node, "frank", 9 * MB, "large") == ""
+    eventually(lambda: put(node, "frank", 1000), 120, "the store refuses")
+    node.agent.stop(signal.SIGKILL)
+    os.kill(node.rclone("frank"), signal.SIGKILL)
+    node.faults.switch("pass")
+    node.start_agent()
+    node.in_state("frank", "READY", 60)
+    told = eventually(
+        lambda: (s := node.state("frank"))["pending"]["files"] == 2 and s, 60, "both wait"
+    )
+    assert told["rescued"] == 1
+    node.release("frank")
+    node.in_state("frank", "DRAINING", 30)
+    node.s3("frank").delete_object(Bucket="frank", Key="large")
+    node.in_state("frank", "UNMOUNTED", 120)
+    assert node.content("frank", "both") == b"here"
+    (kept,) = [key for key in node.keys_in_s3("frank", "frank") if key.endswith("/frank/both")]
+    assert node.content("frank", kept) == b"elsewhere"
 
 
 def test_a_larger_quota_counts_when_the_hub_says_it(node: Node) -> None:

@@ -10,13 +10,14 @@ before the crash (rclone 1.75, `vfs/vfscache/item.go`).
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from quaderno.storage import durable
 from quaderno.storage.mounts import Area, MountPlan
 
 Span = tuple[int, int]  # from the first byte to the one after the last
@@ -81,13 +82,8 @@ class CachedFile:
         fields |= old.fields if old else {}
         parts = [{"Pos": 0, "Size": status.st_size}] if status.st_size else None
         fields |= {"Size": status.st_size, "Rs": parts, "Dirty": True}
-        self.meta.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = self.meta.with_name(f"{self.meta.name[:200]}.new")
-        with new.open("w", encoding="utf-8") as file:
-            json.dump(fields, file)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self.meta)
+        with durable.appearing(self.meta, self.meta.parent) as file:
+            file.write(json.dumps(fields).encode())
 
     def remove(self) -> None:
         """Take it out of the cache. Raises OSError."""
@@ -105,12 +101,12 @@ class Unsent:
     oldest: float | None
 
     @classmethod
-    def of(cls, files: list[CachedFile]) -> Self:
-        """Of changed files; those that vanish meanwhile have been uploaded."""
+    def of(cls, files: Iterable[Path]) -> Self:
+        """Of changed files' data; those that vanish meanwhile have been uploaded."""
         sizes, times = [], []
         for file in files:
             with suppress(OSError):
-                status = file.data.stat()
+                status = file.stat()
                 sizes.append(status.st_size)
                 times.append(status.st_mtime)
         return cls(len(sizes), sum(sizes), min(times, default=None))
@@ -219,23 +215,18 @@ def subtract(whole: Span, parts: list[Span]) -> Iterator[Span]:
         yield position, end
 
 
-def copy_sparse(source: Path, target: Path) -> None:
-    """Copy data, holes and modification time; `target` appears whole or not at all.
-
-    Raises OSError.
+def copy_sparse(source: Path, target: Path, unfinished: Path) -> None:
+    """Copy data, holes and modification time; `target` appears whole or not at all, and until then
+    the copy is in the directory `unfinished`. Raises OSError.
     """
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = target.with_name(f"{target.name[:200]}.new")
-    with source.open("rb") as old, new.open("wb") as file:
+    with source.open("rb") as old, durable.appearing(target, unfinished) as file:
         status = os.fstat(old.fileno())
         for start, end in spans(old.fileno(), status.st_size):
             while start < end:
                 count = min(end - start, _COPY_AT_ONCE)
                 start += os.pwrite(file.fileno(), os.pread(old.fileno(), count, start), start)
         file.truncate(status.st_size)
-        os.fsync(file.fileno())
-    os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
-    new.replace(target)
+        os.utime(file.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _root(plan: MountPlan, area: Area, kind: str) -> Path:

@@ -5,14 +5,14 @@ at once instead of landing on this machine's disk, out of sight.
 """
 
 import contextlib
-import errno
 import json
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 from quaderno.config import Config
-from quaderno.storage import description_disk, mount_table, mounts
+from quaderno.storage import description_disk, durable, mount_table, mounts
 from quaderno.storage.mounts import MountPlan
 
 
@@ -55,7 +55,7 @@ def prepare_mountpoints(plan: MountPlan) -> None:
     nested = plan.areas[-1].mountpoint
     for path in (plan.root, *(area.mountpoint for area in plan.areas if area.mountpoint != nested)):
         _prepare_mountpoint(path)
-    replace(plan.notice, mounts.NOTICE, 0o444)
+    durable.replace(plan.notice, mounts.NOTICE, 0o444)
 
 
 def _prepare_mountpoint(path: Path) -> None:
@@ -67,16 +67,17 @@ def prepare_state(config: Config, plan: MountPlan) -> None:
     """rclone's configuration and token; both stay the same over restarts. Raises OSError."""
     for path in (plan.state, plan.cache):
         path.mkdir(mode=0o700, exist_ok=True)
+    shutil.rmtree(plan.unfinished, ignore_errors=True)
     description_disk.place(config, plan)
-    replace(plan.rclone_config, mounts.rclone_config(config, plan.areas))
+    durable.replace(plan.rclone_config, mounts.rclone_config(config, plan.areas))
     if not plan.token.exists():
-        replace(plan.token, secrets.token_urlsafe(32))
+        durable.replace(plan.token, secrets.token_urlsafe(32))
 
 
 def save_servers(plan: MountPlan, servers: set[str]) -> None:
     """Remember which servers use the mounts, for an agent that starts again. Raises OSError."""
     plan.state.mkdir(mode=0o700, exist_ok=True)
-    replace(plan.registrations, json.dumps(sorted(servers)))
+    durable.replace(plan.registrations, json.dumps(sorted(servers)))
 
 
 def load_servers(plan: MountPlan) -> set[str]:
@@ -85,43 +86,3 @@ def load_servers(plan: MountPlan) -> set[str]:
         return set(json.loads(plan.registrations.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return set()
-
-
-def replace(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file of this node's own; it is whole at every moment. Raises OSError.
-
-    A disk without a free block keeps nobody from going on: what says the same stays, and what fits
-    into the blocks of the old file is written over it, with blanks up to its end.
-    """
-    data, before = text.encode(), _content(path)
-    if before is not None and before.rstrip() == data.rstrip():
-        return
-    new = path.with_name(path.name + ".new")
-    try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-            _write(file.fileno(), data)
-    except OSError as error:
-        new.unlink(missing_ok=True)
-        if error.errno != errno.ENOSPC or before is None or len(data) > _room(path):
-            raise
-        with path.open("r+b") as file:
-            _write(file.fileno(), data.ljust(len(before)))
-    else:
-        new.replace(path)
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def _room(path: Path) -> int:
-    """Bytes of the blocks that a file has."""
-    return path.stat().st_blocks * 512
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    os.write(descriptor, data)
-    os.fsync(descriptor)

@@ -73,6 +73,7 @@ class Figures:
     rescued: int = 0
     read_only: str = ""  # why nothing can be written; nothing when it can
     failing: bool = False  # uploads fail, and wait for another try
+    aside: int = 0  # of the rescued files, those that are on this node still
     quota: Quota | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -104,9 +105,9 @@ def judge(state: State, figures: Figures, reason: str = "") -> tuple[Level, str]
     if figures.refused:
         return Level.ERROR, _refused(figures)
     if figures.read_only:
-        return Level.ERROR, figures.read_only
+        return Level.ERROR, figures.read_only + _aside(figures)
     if figures.quota and figures.quota.cleaning is not None:
-        return Level.WARNING, _cleaning(figures.quota.cleaning)
+        return Level.WARNING, _cleaning(figures.quota.cleaning) + _aside(figures)
     if state in (State.PREPARE, State.MOUNTING):
         return Level.BUSY, "Your storage is being connected."
     if figures.failing or (figures.pending.oldest or 0) > LATE:
@@ -131,6 +132,14 @@ def _at_rest(figures: Figures) -> tuple[Level, str]:
         number = "1 file is" if figures.rescued == 1 else f"{figures.rescued} files are"
         return Level.OK, f"Everything is saved. {number} kept in .quaderno/rescued for you."
     return Level.OK, "Everything is saved."
+
+
+def _aside(figures: Figures) -> str:
+    """What is rescued and could not be brought into the bucket, after another sentence."""
+    if not figures.aside:
+        return ""
+    files = "1 rescued file waits" if figures.aside == 1 else f"{figures.aside} rescued files wait"
+    return f" {files} on this node until there is room."
 
 
 def _refused(figures: Figures) -> str:

@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar
 
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
-from quaderno.storage import directories, leases, uploads
+from quaderno.storage import durable, leases, uploads
 from quaderno.storage.cache import Unsent
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.leases import Decision, Found, Lease
@@ -302,7 +302,7 @@ class LeaseKeeper:
 
     def _remember(self, held: Held) -> None:
         self._held = held
-        directories.replace(self._plan.lease, json.dumps(asdict(held)))
+        durable.replace(self._plan.lease, json.dumps(asdict(held)))
 
 
 def node_id(config: Config) -> str:
@@ -310,7 +310,7 @@ def node_id(config: Config) -> str:
     path = config.dir / "agent" / "node"
     with contextlib.suppress(FileNotFoundError):
         return path.read_text(encoding="ascii").strip()
-    directories.replace(path, secrets.token_hex(16))
+    durable.replace(path, secrets.token_hex(16))
     return path.read_text(encoding="ascii")
 
 

@@ -113,6 +113,11 @@ class MountPlan:
         return self.state / "rescued"
 
     @property
+    def unfinished(self) -> Path:
+        """Copies that are being made; what an end of the agent left there is worth nothing."""
+        return self.state / "unfinished"
+
+    @property
     def lock(self) -> Path:
         """Locked by the rclone that uses the cache, until it ends; holds its process number."""
         return self.state / "lock"

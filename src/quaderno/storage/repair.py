@@ -91,7 +91,7 @@ def _keep_both(plan: MountPlan, damage: Damage, object_: Object, objects: Object
     whole = description is not None and _is_whole(file, description)
     if whole and file.data.stat().st_mtime > object_.modified:
         LOG.warning("%s was changed elsewhere, too, but earlier: that is rescued", file.path)
-        rescued.keep_object(plan, file, objects)
+        rescued.keep_object(plan, file, object_, objects)
     else:
         LOG.warning("%s is newer in the store; the one of the cache is rescued", file.path)
         rescued.move(plan, file.data, file.path)

@@ -2,43 +2,50 @@
 
 They are put into a directory of this node first, whole, and then brought into the personal bucket
 below `.quaderno/rescued/`, where their owner takes them back; those from the scratch bucket, too.
+As long as the bucket does not take them, being full for instance, they stay here, and count as
+files that wait to be saved.
 """
 
+import logging
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from quaderno import names
-from quaderno.storage import cache
+from quaderno.errors import StorageError, StorageRefusedError
+from quaderno.storage import cache, durable, merge
 from quaderno.storage.cache import CachedFile
 from quaderno.storage.mounts import MountPlan
-from quaderno.storage.objects import Objects
+from quaderno.storage.objects import Object, Objects
 
+LOG = logging.getLogger("quaderno.agent")
 PREFIX = ".quaderno/rescued"
-_UNFINISHED = ".new"
 
 
 def keep(plan: MountPlan, data: Path, path: str) -> None:
     """Copy the file that its owner knows as `path`, as it is now. Raises OSError."""
-    target = _new_place(plan, path)
-    cache.copy_sparse(data, target)
+    cache.copy_sparse(data, _new_place(plan, path), plan.unfinished)
 
 
 def move(plan: MountPlan, data: Path, path: str) -> None:
     """The same, and `data` is there no more. Raises OSError."""
-    target = _new_place(plan, path)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data.rename(target)
+    durable.move(data, _new_place(plan, path))
 
 
-def keep_object(plan: MountPlan, file: CachedFile, objects: Objects) -> None:
-    """Copy the object of `file` to where its owner finds it, inside the store. Blocking.
+def keep_object(plan: MountPlan, file: CachedFile, object_: Object, objects: Objects) -> None:
+    """Copy the object of `file`, as `object_` names it: inside the store, and to this node when
+    the bucket does not take the copy. Blocking.
 
-    Raises StorageError.
+    Raises StorageError when the object cannot be had, and OSError.
     """
-    name = _new_place(plan, file.path).relative_to(plan.rescued)
-    target = (names.bucket(plan.username), f"{PREFIX}/{name}")
-    objects.copy(file.area.bucket, file.key, target)
+    place = _new_place(plan, file.path)
+    target = (names.bucket(plan.username), f"{PREFIX}/{place.relative_to(plan.rescued)}")
+    try:
+        objects.copy(file.area.bucket, file.key, target)
+    except StorageError as error:
+        LOG.warning("%s is kept on this node for now: %s", file.path, error)
+        _fetch(plan, file, object_, objects, place)
 
 
 def waiting(plan: MountPlan) -> list[Path]:
@@ -49,16 +56,23 @@ def waiting(plan: MountPlan) -> list[Path]:
 def deliver(plan: MountPlan, objects: Objects, may_send: Callable[[], bool]) -> int:
     """Bring them into the bucket, as long as `may_send`; how many. Blocking.
 
-    Raises StorageError and OSError.
+    One that the store refuses keeps no other waiting. Raises StorageError, when it has refused
+    one at the end, and OSError.
     """
-    delivered = 0
+    delivered, refusal = 0, None
     for path in waiting(plan):
         if not may_send():
             break
         name = path.relative_to(plan.rescued)
-        objects.put(names.bucket(plan.username), f"{PREFIX}/{name}", path)
+        try:
+            objects.put(names.bucket(plan.username), f"{PREFIX}/{name}", path)
+        except StorageRefusedError as error:
+            refusal = error
+            continue
         path.unlink()
         delivered += 1
+    if refusal and not delivered:
+        raise refusal
     return delivered
 
 
@@ -68,12 +82,20 @@ def count(plan: MountPlan, objects: Objects) -> int:
     return there + len(waiting(plan))
 
 
+def _fetch(
+    plan: MountPlan, file: CachedFile, object_: Object, objects: Objects, place: Path
+) -> None:
+    with durable.appearing(place, plan.unfinished) as copy:
+        for start, end in merge.pieces(((0, object_.size),)):
+            copy.write(objects.read(file.area.bucket, file.key, start, end, object_.etag))
+        copy.flush()
+        os.utime(copy.fileno(), (object_.modified, object_.modified))
+
+
 def _new_place(plan: MountPlan, path: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H.%M.%S.%fZ")
     return plan.rescued / stamp / path
 
 
 def _files(plan: MountPlan) -> Iterator[Path]:
-    for path in plan.rescued.rglob("*"):
-        if path.is_file() and not path.name.endswith(_UNFINISHED):
-            yield path
+    return (path for path in plan.rescued.rglob("*") if path.is_file())

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from quaderno.storage import cache, repair, rescued
 from quaderno.storage.cache import CachedFile, Description
-from quaderno.storage.mounts import MountPlan
+from quaderno.storage.mounts import Area, MountPlan
 from quaderno.storage.objects import Objects
 
 LOG = logging.getLogger("quaderno.agent")
@@ -48,8 +48,13 @@ class Strays:
     def look(self, changed: list[CachedFile], queued: set[Path]) -> None:
         """Copy aside what of the changed files is in no queue and open nowhere. Blocking.
 
-        They were found changed some time ago, and may have been uploaded since. Raises OSError.
+        They were found changed some time ago, and may have been uploaded since. Of what an earlier
+        agent has copied, what only that copy has is rescued. Raises OSError.
         """
+        kept = {stray.copy for stray in self.kept.values()}
+        for copy in left(self._plan):
+            if copy not in kept:
+                rescued.move(self._plan, copy, str(copy.relative_to(self._plan.strays)))
         candidates = self._older(changed, queued)
         if candidates:
             in_use = _open_files(self._plan)
@@ -57,14 +62,16 @@ class Strays:
                 if file.path not in in_use and _is_changed(file):
                     self._keep(file)
 
-    def return_all(self, objects: Objects, may_send: Callable[[], bool]) -> list[CachedFile]:
-        """Complete and upload what is kept, as long as `may_send`; the files that rclone is to
-        forget now. Blocking.
+    def return_all(
+        self, objects: Objects, may_send: Callable[[], bool], full: Area | None = None
+    ) -> list[CachedFile]:
+        """Complete and upload what is kept, as long as `may_send`, but for what is of the area
+        whose bucket is `full`; the files that rclone is to forget now. Blocking.
 
         Raises StorageError: what is left is tried again.
         """
         returned = []
-        for stray in list(self.kept.values()):
+        for stray in [each for each in self.kept.values() if each.file.area != full]:
             if not may_send():
                 break
             if _has_moved_on(stray):
@@ -97,7 +104,7 @@ class Strays:
     def _keep(self, file: CachedFile) -> None:
         copy = self._plan.strays / file.path
         description = file.describe()
-        cache.copy_sparse(file.data, copy)
+        cache.copy_sparse(file.data, copy, self._plan.unfinished)
         changed = copy.stat().st_mtime_ns
         self.kept[file.data] = Stray(file, copy, description, changed)
         LOG.error("rclone does not upload %s: it will be, from a copy", file.path)
@@ -123,18 +130,26 @@ def rescue_left(plan: MountPlan) -> None:
 
     Before the cache is repaired. Raises OSError.
     """
-    for copy in [path for path in plan.strays.rglob("*") if path.is_file()]:
-        path = str(copy.relative_to(plan.strays))
-        if _is_in_cache(plan, copy, path):
-            copy.unlink()
-        else:
-            rescued.move(plan, copy, path)
+    for copy in left(plan):
+        rescued.move(plan, copy, str(copy.relative_to(plan.strays)))
+    for copy in _copies(plan):
+        copy.unlink()
 
 
-def _is_in_cache(plan: MountPlan, copy: Path, path: str) -> bool:
+def left(plan: MountPlan) -> list[Path]:
+    """Copies of what the cache does not have any more."""
+    return [copy for copy in _copies(plan) if not _is_in_cache(plan, copy)]
+
+
+def _copies(plan: MountPlan) -> list[Path]:
+    return [path for path in plan.strays.rglob("*") if path.is_file()]
+
+
+def _is_in_cache(plan: MountPlan, copy: Path) -> bool:
+    path = copy.relative_to(plan.strays)
     for area in plan.writable:
-        if Path(path).is_relative_to(area.shown):
-            data = cache.data_root(plan, area) / Path(path).relative_to(area.shown)
+        if path.is_relative_to(area.shown):
+            data = cache.data_root(plan, area) / path.relative_to(area.shown)
             with suppress(OSError):
                 return data.stat().st_mtime_ns == copy.stat().st_mtime_ns
     return False

@@ -23,6 +23,7 @@ from quaderno.storage import (
     freshness,
     mount_table,
     rescued,
+    strays,
     uploads,
 )
 from quaderno.storage.cache import CachedFile, Unsent
@@ -38,11 +39,12 @@ from quaderno.storage.uploads import Refusals, Upload
 
 LOG = logging.getLogger("quaderno.agent")
 LOOK_EVERY = 2.0  # seconds
+DELIVER_EVERY = 10.0  # seconds between tries to bring what is rescued into the bucket
 PROBE_EVERY = 3.0  # seconds between tries of one upload while all of them fail
 REFUSED_AFTER = 3  # tries of an upload that the store refuses
 _PATIENCE = 10.0  # seconds for a read through a mount
 _COUNT_RESCUED_EVERY = 60.0  # seconds
-_SCAN_SHARE = 0.02  # of the time may go into reading the cache's descriptions
+_SCAN_SHARE = 0.02  # of the time may go into reading descriptions, or into sending in vain
 
 
 class Watch:
@@ -54,7 +56,7 @@ class Watch:
         self._config, self._keys, self._plan = config, keys, plan
         self._changed, self._strays = cache.Changed(plan), Strays(plan)
         self._refusals = Refusals(plan.state / "rclone.log")
-        self._scan_at = self._probe_at = self._count_at = 0.0
+        self._scan_at = self._probe_at = self._count_at = self._deliver_at = 0.0
         self._looking = asyncio.Lock()
         self.quota = Guard(config, keys, plan)
         self._closed = False  # whether everything is read-only, for reasons other than the quota
@@ -94,6 +96,7 @@ class Watch:
             refused=any(self._refusals.is_quota(each) for each in refused),
         )
         reason = await asyncio.to_thread(self._enforce, refused)
+        aside = len(await asyncio.to_thread(rescued.waiting, self._plan))
         self.figures = Figures(
             pending=await asyncio.to_thread(self._pending),
             refused=tuple(
@@ -102,8 +105,9 @@ class Watch:
             ),
             rescued=self._rescued,
             read_only=reason,
-            failing=bool(self._strays.kept)
+            failing=bool(self._strays.kept or aside)
             or any(each.failed or each.held for each in self.waiting),
+            aside=aside,
             quota=self.quota.figures,
         )
 
@@ -115,7 +119,7 @@ class Watch:
     async def unsent(self) -> Unsent:
         """What of the cache is not in the store, whether or not rclone knows."""
         self._files = await asyncio.to_thread(self._changed.files)
-        self._unsent = await asyncio.to_thread(Unsent.of, self._files)
+        self._unsent = await asyncio.to_thread(self._unsent_of_node)
         return self._unsent
 
     def without_rclone(self, unsent: Unsent) -> None:
@@ -131,8 +135,13 @@ class Watch:
         if now >= self._scan_at:
             self._files = self._changed.files()
             self._scan_at = now + (time.monotonic() - now) / _SCAN_SHARE
-        self._unsent = Unsent.of(self._files)
+        self._unsent = self._unsent_of_node()
         self._strays.look(self._files, {upload.file.data for upload in self.waiting})
+
+    def _unsent_of_node(self) -> Unsent:
+        """Of changed files, and of those that have been kept aside for the bucket."""
+        aside = rescued.waiting(self._plan) + strays.left(self._plan)
+        return Unsent.of([*(file.data for file in self._files), *aside])
 
     async def _return_strays(self, rclone: Rclone, may_send: Callable[[], bool]) -> None:
         """Also what is rescued goes into the bucket, when the store takes it."""
@@ -142,8 +151,9 @@ class Watch:
         try:
             keys = await self._keys.get(self._plan.username)
             objects = await asyncio.to_thread(Objects, self._config, keys)
-            returned = await asyncio.to_thread(self._strays.return_all, objects, may_send)
-            delivered = await asyncio.to_thread(rescued.deliver, self._plan, objects, may_send)
+            full = self._plan.home if self.quota.full else None
+            returned = await asyncio.to_thread(self._strays.return_all, objects, may_send, full)
+            delivered = await asyncio.to_thread(self._deliver, objects, may_send)
             if due or delivered or returned:
                 self._rescued = await asyncio.to_thread(rescued.count, self._plan, objects)
                 self._count_at = time.monotonic() + _COUNT_RESCUED_EVERY
@@ -155,6 +165,19 @@ class Watch:
         if returned or delivered:
             self._scan_at = 0
             await freshness.refresh_all(rclone, self._plan)
+
+    def _deliver(self, objects: Objects, may_send: Callable[[], bool]) -> int:
+        """Rescued files, to a bucket that has room; after a failure, not again at once: each try
+        may send a whole file in vain. Blocking."""
+        began = time.monotonic()
+        if self.quota.full or began < self._deliver_at:
+            return 0
+        try:
+            return rescued.deliver(self._plan, objects, may_send)
+        except StorageError:
+            now = time.monotonic()
+            self._deliver_at = now + max(DELIVER_EVERY, (now - began) / _SCAN_SHARE)
+            raise
 
     async def _have_forgotten(self, rclone: Rclone, file: CachedFile) -> None:
         """One read through the mount ends rclone's idea that the file is changed: it finds its
@@ -184,8 +207,8 @@ class Watch:
         ]
 
     def _pending(self) -> Pending:
-        kept = [stray.file for stray in self._strays.kept.values()]
-        return _as_pending(Unsent.of([upload.file for upload in self.waiting] + kept))
+        waiting = [upload.file.data for upload in self.waiting]
+        return _as_pending(Unsent.of([*waiting, *self._strays.kept, *rescued.waiting(self._plan)]))
 
     # --- read-only
 

@@ -84,7 +84,7 @@ def test_unsent_counts_bytes_and_the_oldest(plan: MountPlan) -> None:
     one, two = put(plan, "one", "1234", WHOLE), put(plan, "two", "12", WHOLE)
     os.utime(two.data, (1000, 1000))
     gone = put(plan, "gone", None, WHOLE)
-    assert Unsent.of([one, two, gone]) == Unsent(2, 6, 1000)
+    assert Unsent.of([one.data, two.data, gone.data]) == Unsent(2, 6, 1000)
     assert Unsent.of([]) == Unsent(0, 0, None)
 
 
@@ -143,7 +143,7 @@ def test_a_sparse_file_is_copied_as_it_is(tmp_path: Path) -> None:
         file.truncate(10 << 20)
         os.pwrite(file.fileno(), b"x" * 4096, 5 << 20)
     os.utime(source, (1000, 1000))
-    cache.copy_sparse(source, target)
+    cache.copy_sparse(source, target, tmp_path / "unfinished")
     assert target.read_bytes() == source.read_bytes()
     assert target.stat().st_mtime == 1000
     assert target.stat().st_blocks == source.stat().st_blocks

@@ -8,7 +8,7 @@ import pytest
 
 from quaderno import config as configuration
 from quaderno.config import Config
-from quaderno.storage import directories, mounts
+from quaderno.storage import directories, durable, mounts
 from quaderno.storage.mounts import MountPlan
 
 
@@ -52,11 +52,11 @@ def test_what_a_server_binds(config: Config, plan: MountPlan) -> None:
 
 def test_a_file_that_says_the_same_stays(tmp_path: Path) -> None:
     file = tmp_path / "state"
-    directories.replace(file, "one")
+    durable.replace(file, "one")
     first = file.stat().st_ino
-    directories.replace(file, "one")
+    durable.replace(file, "one")
     assert file.stat().st_ino == first
-    directories.replace(file, "another")
+    durable.replace(file, "another")
     assert file.read_text() == "another"
     assert [each.name for each in tmp_path.iterdir()] == ["state"]
 
@@ -65,7 +65,7 @@ def test_without_a_free_block_a_file_is_written_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, real = tmp_path / "state", os.open
-    directories.replace(file, "something long")
+    durable.replace(file, "something long")
 
     def full(path: Path, *arguments: int) -> int:
         if path.name.endswith(".new"):
@@ -73,10 +73,10 @@ def test_without_a_free_block_a_file_is_written_over(
         return real(path, *arguments)
 
     monkeypatch.setattr(os, "open", full)
-    directories.replace(file, "short")
+    durable.replace(file, "short")
     assert file.read_text() == "short         "
     with pytest.raises(OSError, match="No space left"):
-        directories.replace(file, "x" * 10_000)
+        durable.replace(file, "x" * 10_000)
     assert file.read_text() == "short         "
     with pytest.raises(OSError, match="No space left"):
-        directories.replace(tmp_path / "new", "short")
+        durable.replace(tmp_path / "new", "short")

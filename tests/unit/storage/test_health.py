@@ -30,6 +30,12 @@ REFUSED = Refused("alice/a", "The object store refuses it (AccessDenied).")
         (State.READY, Figures(refused=(REFUSED,) * 2), Level.ERROR, "and 1 other"),
         (State.READY, Figures(refused=(REFUSED,) * 3), Level.ERROR, "and 2 others"),
         (State.READY, Figures(read_only="The disk is full."), Level.ERROR, "The disk is full."),
+        (
+            State.READY,
+            Figures(read_only="It is full.", aside=1),
+            Level.ERROR,
+            "It is full. 1 rescued file waits on this node until there is room.",
+        ),
         (State.READY, Figures(rescued=1), Level.OK, "1 file is kept in .quaderno/rescued"),
         (State.READY, Figures(quota=Quota(100, 79)), Level.OK, "Everything is saved."),
         (State.READY, Figures(quota=Quota(100, 80)), Level.WARNING, "80% of your quota"),

@@ -107,6 +107,16 @@ def test_a_look_that_had_to_wait_asks_when_it_begins(watch: Watch) -> None:
     assert rclone.started == []
 
 
+def test_rescued_files_of_the_node_are_not_in_the_store(plan: MountPlan) -> None:
+    """So nothing is unmounted, and no other node told that all was sent, before they are."""
+    for file in (plan.rescued / "2030" / "alice" / "file", plan.strays / "alice" / "other"):
+        file.parent.mkdir(parents=True)
+        file.write_text("work")
+    watch = Watch(CONFIG, HubKeys(CONFIG, httpx.AsyncClient()), plan)
+    unsent = asyncio.run(watch.unsent())
+    assert (unsent.files, unsent.bytes) == (2, 8)
+
+
 def test_rescued_files_are_delivered_as_long_as_the_lease_is_there(plan: MountPlan) -> None:
     for name in ("1", "2", "3"):
         file = plan.rescued / name
