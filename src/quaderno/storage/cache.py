@@ -10,6 +10,7 @@ before the crash (rclone 1.75, `vfs/vfscache/item.go`).
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -167,6 +168,12 @@ def used_directories(plan: MountPlan, area: Area, most: int) -> set[str]:
             used[Path(parent).relative_to(root)] = max(times)
     latest = sorted(used, key=lambda path: used[path], reverse=True)[:most]
     return {str(path) for each in latest for path in (each, *each.parents)} - {"."}
+
+
+def drop(plan: MountPlan, area: Area) -> None:
+    """Forget all that is cached of an area in which nothing can be changed. Blocking."""
+    for kind in (_DATA, _DESCRIPTIONS):
+        shutil.rmtree(plan.cache / kind / area.name, ignore_errors=True)
 
 
 def data_root(plan: MountPlan, area: Area) -> Path:

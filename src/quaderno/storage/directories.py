@@ -6,6 +6,7 @@ at once instead of landing on this machine's disk, out of sight.
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -14,6 +15,9 @@ from pathlib import Path
 from quaderno.config import Config
 from quaderno.storage import description_disk, durable, mount_table, mounts
 from quaderno.storage.mounts import MountPlan
+
+LOG = logging.getLogger("quaderno.agent")
+_TOKEN_BYTES, _TOKEN_LENGTH = 32, 43  # and in base64 without padding
 
 
 def prepare_node(config: Config) -> None:
@@ -70,8 +74,17 @@ def prepare_state(config: Config, plan: MountPlan) -> None:
     shutil.rmtree(plan.unfinished, ignore_errors=True)
     description_disk.place(config, plan)
     durable.replace(plan.rclone_config, mounts.rclone_config(config, plan.areas))
-    if not plan.token.exists():
-        durable.replace(plan.token, secrets.token_urlsafe(32))
+    if not load_token(plan):
+        durable.replace(plan.token, secrets.token_urlsafe(_TOKEN_BYTES))
+
+
+def load_token(plan: MountPlan) -> str:
+    """What rclone shows to the agent; nothing while there is none, or not the whole of it."""
+    try:
+        token = plan.token.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
+    return token if len(token) == _TOKEN_LENGTH and token.isprintable() else ""
 
 
 def save_servers(plan: MountPlan, servers: set[str]) -> None:
@@ -81,8 +94,14 @@ def save_servers(plan: MountPlan, servers: set[str]) -> None:
 
 
 def load_servers(plan: MountPlan) -> set[str]:
-    """What `save_servers` remembered."""
+    """What `save_servers` remembered; of a file that cannot be read, nothing."""
     try:
-        return set(json.loads(plan.registrations.read_text(encoding="utf-8")))
+        found = json.loads(plan.registrations.read_bytes())
     except FileNotFoundError:
         return set()
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        LOG.error("%s is not readable: no server is known to use the mounts", plan.registrations)
+        return set()
+    return {server for server in found if isinstance(server, str)}

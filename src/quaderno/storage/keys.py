@@ -22,7 +22,7 @@ from starlette.routing import Route
 from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
-from quaderno.storage import mounts
+from quaderno.storage import directories, mounts
 from quaderno.storage.sts import Keys
 
 LOG = logging.getLogger("quaderno.agent")
@@ -143,8 +143,5 @@ def endpoint(config: Config, keys: HubKeys) -> Starlette:
 def _is_authorised(config: Config, username: str, presented: str) -> bool:
     if names.username_problem(username):
         return False
-    try:
-        token = mounts.plan(config, username).token.read_text(encoding="ascii")
-    except FileNotFoundError:
-        return False
-    return hmac.compare_digest(token.encode(), presented.encode())
+    token = directories.load_token(mounts.plan(config, username))
+    return bool(token) and hmac.compare_digest(token.encode(), presented.encode())

@@ -42,6 +42,7 @@ HOLD_EVERY = 0.4  # seconds; less than a closed file waits for its upload (`agen
 TRY_LEAST, TRY_MOST = 1.0, 3.0  # seconds between tries while the store is away
 RETURN_WITHIN = 5.0  # seconds that an unmount waits until the lease is given back
 RETURN_AGAIN = 30.0  # seconds between tries after that
+_ID_BYTES = 16
 _MOST = 4096  # bytes of a lease that are read
 _THREADS = ThreadPoolExecutor(4, "lease")  # of their own: they wait for a store that is away
 
@@ -308,10 +309,12 @@ class LeaseKeeper:
 def node_id(config: Config) -> str:
     """This node's, the same for ever; made once. Raises OSError."""
     path = config.dir / "agent" / "node"
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_text(encoding="ascii").strip()
-    durable.replace(path, secrets.token_hex(16))
-    return path.read_text(encoding="ascii")
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        text = path.read_text(encoding="ascii").strip()
+        if len(bytes.fromhex(text)) == _ID_BYTES:
+            return text
+    durable.replace(path, secrets.token_hex(_ID_BYTES))
+    return path.read_text(encoding="ascii").strip()
 
 
 def _in_use(reason: str) -> WaitingError:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
 from quaderno.storage import (
+    boots,
     buckets,
     directories,
     freshness,
@@ -83,9 +84,9 @@ async def start(
         found = await prepare_store(config, keys, plan, lease)
         await asyncio.to_thread(_repair, config, plan, damages, found, lease.disputed)
         lease.settle()
-        return await Rclone.start(config, plan)
+        return await _start_rclone(config, plan)
     rclone, outcome = await asyncio.gather(
-        Rclone.start(config, plan),
+        _start_rclone(config, plan),
         prepare_store(config, keys, plan, lease),
         return_exceptions=True,
     )
@@ -107,7 +108,12 @@ def _prepare_node(config: Config, plan: MountPlan) -> list[Damage]:
     directories.prepare_mountpoints(plan)
     directories.prepare_state(config, plan)
     strays.rescue_left(plan)
-    return repair.survey(plan)
+    return repair.survey(plan, rebooted=boots.has_rebooted(plan))
+
+
+async def _start_rclone(config: Config, plan: MountPlan) -> Rclone:
+    await asyncio.to_thread(boots.remember, plan)
+    return await Rclone.start(config, plan)
 
 
 def _repair(

@@ -128,6 +128,11 @@ class MountPlan:
         return self.state / "token"
 
     @property
+    def boot(self) -> Path:
+        """In which boot of this machine the cache was used last."""
+        return self.state / "boot"
+
+    @property
     def lease(self) -> Path:
         """What this node remembers of its lease, as long as it has one."""
         return self.state / "lease.json"

@@ -160,7 +160,8 @@ def _lock_holder(plan: MountPlan) -> int | None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return int(os.pread(lock, _PID_DIGITS, 0) or b"0") or None
+        with contextlib.suppress(ValueError):  # whoever it is, rclone cannot be started
+            return int(os.pread(lock, _PID_DIGITS, 0)) or None
     finally:
         os.close(lock)
     return None

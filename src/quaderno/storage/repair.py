@@ -6,9 +6,15 @@ since the description was. So every changed file is made complete here, and desc
 
 It would also upload a changed file over an object that somebody else has replaced meanwhile. Then
 the newer of both has the name, and the other one is rescued.
+
+After another boot of the machine, a part of a file may be a hole or missing although its
+description names it, an unchanged file may hold anything, and an embedded store may have lost what
+it took last. Then no remainder replaces an object, what was in use last is compared with the
+store, and the rest of what is unchanged is fetched again.
 """
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,23 +25,27 @@ from quaderno.storage.objects import Object, Objects
 
 LOG = logging.getLogger("quaderno.agent")
 _MD5_LENGTH = 32  # hexadecimal digits
+_UNSETTLED = 300.0  # seconds; far more than a kernel and a store take to write to their disks
 _SAME_TIME = 1.0  # seconds; objects' times have no fractions
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that may need mending; `description` is None when it cannot be read."""
+    """A file that may need mending; `description` is None when it cannot be read. Of `remains` a
+    part may be lost: they replace nothing."""
 
     file: CachedFile
     description: Description | None
+    remains: bool = False
 
 
-def survey(plan: MountPlan) -> list[Damage]:
+def survey(plan: MountPlan, *, rebooted: bool = False) -> list[Damage]:
     """Files that rclone cannot be trusted with: those that are changed, or may be.
 
     Blocking; no rclone may use the cache.
     """
     found = []
+    doubtful = _doubtful_after_reboot(plan) if rebooted else set()
     for file in cache.files(plan):
         description = file.describe()
         if not file.data.exists():
@@ -44,12 +54,43 @@ def survey(plan: MountPlan) -> list[Damage]:
             # rclone describes a file before anything is written to it: an empty one without a
             # description holds nobody's work, and would hide what the object has.
             if file.data.stat().st_blocks or file.meta.exists():
-                found.append(Damage(file, None))
+                found.append(Damage(file, None, rebooted))
             else:
                 file.remove()
         elif description.dirty:
-            found.append(Damage(file, description))
+            found.append(Damage(file, description, rebooted and _has_lost(file, description)))
+        elif file.data in doubtful:
+            found.append(Damage(file, description, remains=True))
+        elif rebooted:
+            file.remove()
     return found
+
+
+def _doubtful_after_reboot(plan: MountPlan) -> set[Path]:
+    """Data of the files that were in use in the last minutes; what is only read is dropped."""
+    for area in plan.areas:
+        if area.read_only:
+            cache.drop(plan, area)
+    used = {
+        file.data: max(_changed_at(file.data), _changed_at(file.meta)) for file in cache.files(plan)
+    }
+    last = max(used.values(), default=0.0)
+    return {data for data, when in used.items() if when >= last - _UNSETTLED}
+
+
+def _changed_at(path: Path) -> float:
+    """In Unix seconds by the kernel: nobody can set it (stat(2), st_ctime)."""
+    try:
+        return path.stat().st_ctime
+    except OSError:
+        return 0.0
+
+
+def _has_lost(file: CachedFile, description: Description) -> bool:
+    """Whether a part that is named has become a hole, or is beyond the end."""
+    with file.data.open("rb") as data:
+        here = list(cache.spans(data.fileno(), os.fstat(data.fileno()).st_size))
+    return any(any(cache.subtract(part, here)) for part in description.parts)
 
 
 def repair(
@@ -64,7 +105,9 @@ def repair(
     for damage in damages:
         file, description = damage.file, damage.description
         object_ = objects.head(file.area.bucket, file.key)
-        if description is None:
+        if damage.remains:
+            _settle_remains(plan, damage, object_, objects)
+        elif description is None:
             _recognise(plan, damage, object_, objects, disputed)
         elif object_ is not None and is_another(file, description, object_, objects, disputed):
             _keep_both(plan, damage, object_, objects)
@@ -96,6 +139,22 @@ def _keep_both(plan: MountPlan, damage: Damage, object_: Object, objects: Object
         LOG.warning("%s is newer in the store; the one of the cache is rescued", file.path)
         rescued.move(plan, file.data, file.path)
         file.remove()
+
+
+def _settle_remains(
+    plan: MountPlan, damage: Damage, object_: Object | None, objects: Objects
+) -> None:
+    """An object keeps its name; what a store has lost, it gets again."""
+    file, description = damage.file, damage.description
+    lost = description is not None and _has_lost(file, description)
+    changed = description is None or description.dirty
+    if object_ is None and not lost:
+        _complete(plan, damage, None, objects)
+        return
+    if object_ is None or (lost and changed) or not _is_copy(file, object_, objects):
+        LOG.warning("%s may have lost a part when the machine ended; it is rescued", file.path)
+        rescued.move(plan, file.data, file.path)
+    file.remove()
 
 
 def _is_whole(file: CachedFile, description: Description) -> bool:

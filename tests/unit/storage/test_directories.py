@@ -8,7 +8,7 @@ import pytest
 
 from quaderno import config as configuration
 from quaderno.config import Config
-from quaderno.storage import directories, durable, mounts
+from quaderno.storage import directories, durable, keys, mounts
 from quaderno.storage.mounts import MountPlan
 
 
@@ -80,3 +80,37 @@ def test_without_a_free_block_a_file_is_written_over(
     assert file.read_text() == "short         "
     with pytest.raises(OSError, match="No space left"):
         durable.replace(tmp_path / "new", "short")
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 40, b'["a", ', b"{}", b"\xff"])
+def test_what_a_power_failure_left_of_a_state_file_stops_nobody(
+    config: Config, plan: MountPlan, left: bytes
+) -> None:
+    plan.registrations.write_bytes(left)
+    assert directories.load_servers(plan) == set()
+    plan.token.write_bytes(left)
+    for presented in ("", left.decode("latin-1"), left.decode("latin-1").strip("\0")):
+        assert not keys._is_authorised(config, "alice", presented)
+    directories.prepare_state(config, plan)
+    assert keys._is_authorised(config, "alice", directories.load_token(plan))
+
+
+def test_a_name_is_on_the_disk_when_its_content_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))  # noqa: PTH115
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    durable.replace(tmp_path / "state", "one")
+    assert synced == [f"{tmp_path}/state.new", f"{tmp_path}"]
+    synced.clear()
+    with durable.appearing(tmp_path / "deep" / "copy", tmp_path / "unfinished") as file:
+        file.write(b"work")
+    assert synced[-1] == f"{tmp_path}/deep"
+    assert f"{tmp_path}" in synced, "of the new directory"
+    assert (tmp_path / "deep" / "copy").read_bytes() == b"work"
