@@ -8,6 +8,10 @@ when it is back.
 
 Of a file that two servers change, the later change stays. A change is in the bucket, whole, within
 `EVERY` seconds, so that even the end of a server by a signal 9 loses no more.
+
+A page that was loaded before the bucket was there knows nothing of what is in it, and saves each
+file as a whole. What it cannot know is put back into such a file (`unseen`), and the one that it
+replaces is kept in the bucket once.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from typing import Any, Protocol
 EVERY = 1.0  # seconds between looks for changes
 WHILE_AWAY = 10.0  # seconds between tries while the bucket does not take them
 SOONEST, LATEST = 0.05, 2.0  # seconds between looks for the bucket
-SETTINGS, WORKSPACES = "user-settings", "workspaces"
+SETTINGS, WORKSPACES, EARLIER = "user-settings", "workspaces", "earlier"
 SUFFIXES = (".jupyterlab-settings", ".jupyterlab-workspace")
 IN_BUCKET = Path(".quaderno", "lab")
 
@@ -39,7 +43,9 @@ class Folder:
 
     def __init__(self, here: Path, there: Path, log: Log, *, merges: bool) -> None:
         self._here, self._there, self._log, self._merges = here, there, log, merges
+        self._earlier = there.with_name(EARLIER)
         self._left_alone: set[str] = set()
+        self._unseen: dict[str, Unseen] = {}
         # By name, as last seen on both sides: at first what the image brought, which is nobody's.
         self._known = _read(here)
         self._looks = _looks(here)
@@ -48,8 +54,9 @@ class Folder:
         """All that the bucket has, to be handed to `take`. Raises OSError."""
         return _read(self._there)
 
-    def take(self, theirs: Mapping[str, bytes]) -> None:
-        """Put what was fetched where JupyterLab finds it. Raises OSError.
+    def take(self, theirs: Mapping[str, bytes], *, late: bool = False) -> None:
+        """Put what was fetched where JupyterLab finds it; `late`, when a page may have been there
+        before. Raises OSError.
 
         Who changed a setting before it was there keeps that one, and gets all others of the file.
         A workspace is then left as it is in the bucket until the next server: here, JupyterLab has
@@ -69,6 +76,8 @@ class Folder:
                 _write(self._here / name, _merged(content, mine))
             else:
                 self._left_alone.add(name)
+            if late and self._merges:
+                self._unseen[name] = Unseen(content, mine if changed else b"{}")
 
     def send(self) -> None:
         """Take to the bucket what changed here since the last look. Raises OSError."""
@@ -79,12 +88,56 @@ class Folder:
         for name, content in ours.items():
             changed = content != self._known.get(name) and name not in self._left_alone
             if changed and _is_whole(content):
-                _write(self._there / name, content)
-                self._known[name] = content
+                whole = self._with_unseen(name, content)
+                _write(self._there / name, whole)
+                self._known[name] = whole
         for name in self._known.keys() - ours.keys() - self._left_alone:
             (self._there / name).unlink(missing_ok=True)
             del self._known[name]
         self._looks = looks
+
+    def _with_unseen(self, name: str, content: bytes) -> bytes:
+        """What JupyterLab saved, with what its page could not know; here, too."""
+        unseen = self._unseen.get(name)
+        if unseen is None:
+            return content
+        if unseen.brought:
+            _write(self._earlier / name, unseen.brought)
+            unseen.brought = b""
+        whole = unseen.added_to(content)
+        if whole != content and (self._here / name).read_bytes() == content:
+            _write(self._here / name, whole)
+        return whole
+
+
+class Unseen:
+    """Of one file of settings: what a page that was there before the bucket does not know.
+
+    `brought` is the file of the bucket, until it has been kept. `page` is what the page had.
+    """
+
+    def __init__(self, brought: bytes, page: bytes) -> None:
+        self.brought = brought
+        self._page = _parsed(page)
+        self._settings = {
+            name: value for name, value in _parsed(brought).items() if name not in self._page
+        }
+        self._last = {**self._settings, **self._page}
+
+    def added_to(self, content: bytes) -> bytes:
+        """With the settings that are missing, unless somebody who knew them has removed them.
+
+        Who knew them removes one of them and changes nothing else, or resets them all.
+        """
+        new = _parsed(content)
+        missing = {name: self._settings[name] for name in self._settings.keys() - new.keys()}
+        removed_one = len(missing) == 1 and {**new, **missing} == self._last and new != self._page
+        if not missing or not new or removed_one:
+            self._settings = {name: new[name] for name in self._settings.keys() & new.keys()}
+            self._last = new
+            return content
+        self._page, self._last = new, {**missing, **new}
+        return json.dumps(self._last, indent=4).encode()
 
 
 class Follower:
@@ -97,7 +150,7 @@ class Follower:
             Folder(settings, there / SETTINGS, log, merges=True),
             Folder(workspaces, there / WORKSPACES, log, merges=False),
         )
-        self._told = False
+        self._told = self._late = False
 
     def start(self) -> None:
         """Begin; returns at once. A mount may be slow to answer: nobody waits for it."""
@@ -106,6 +159,7 @@ class Follower:
     def _run(self) -> None:
         pause = SOONEST
         while not self.fetch():
+            self._late = True
             time.sleep(pause)
             pause = min(1.2 * pause, LATEST)
         while True:
@@ -119,7 +173,7 @@ class Follower:
             if not self._bucket.is_mount():
                 return False
             for folder, theirs in found:
-                folder.take(theirs)
+                folder.take(theirs, late=self._late)
         except OSError as error:
             self._tell("Settings of JupyterLab cannot be read", error)
             return False

@@ -100,8 +100,9 @@ def test_a_server_that_begins_without_storage_replaces_nothing(node: Node, engin
         eventually(lambda: in_s3(node, THEMES_KEY) == both, SOON, "and the new one is in S3")
         set_layout(lab, "nothing again")
         set_themes(lab, theme="JupyterLab Dark High Contrast")
-        last = {"theme": "JupyterLab Dark High Contrast"}
-        eventually(lambda: in_s3(node, THEMES_KEY) == last, SOON, "a later setting is in S3")
+        last = kept | {"theme": "JupyterLab Dark High Contrast"}
+        eventually(lambda: in_s3(node, THEMES_KEY) == last, SOON, "what the page knew not stays")
+        assert in_s3(node, THEMES_KEY.replace("user-settings", "earlier")) == kept
         assert in_s3(node, LAYOUT_KEY) == workspace
 
 

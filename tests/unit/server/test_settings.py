@@ -38,8 +38,8 @@ class Server:
     def has(self, name: str) -> object:
         return json.loads((self.here / name).read_text())
 
-    def fetches(self) -> None:
-        self._folder.take(self._folder.fetch())
+    def fetches(self, *, late: bool = False) -> None:
+        self._folder.take(self._folder.fetch(), late=late)
 
     def sends(self) -> None:
         self._folder.send()
@@ -109,6 +109,60 @@ def test_what_was_changed_before_the_bucket_came_is_merged(
     both = {"theme": "JupyterLab Light", "theme-scrollbars": True}
     assert late.has(THEME) == in_bucket(bucket, THEME) == both
     assert late.has("untouched.jupyterlab-settings") == {"a": 1}
+
+
+KEPT = {"theme": "Dark", "scrollbars": True, "fonts": {"size": 12}}
+
+
+@pytest.mark.parametrize(
+    ("before", "saves", "last"),
+    [
+        ({}, [{"theme": "Light"}], KEPT | {"theme": "Light"}),
+        ({}, [{"other": 1}, {"other": 2}], KEPT | {"other": 2}),
+        ({"theme": "Light"}, [{"theme": "Red"}, {"theme": "Light"}], KEPT | {"theme": "Light"}),
+        ({"theme": "Light"}, [{}], {}),
+        # The page was loaded again: it knows all, and what it removes stays removed.
+        ({}, [KEPT | {"theme": "Light"}], KEPT | {"theme": "Light"}),
+        ({}, [{"theme": "Dark", "scrollbars": True}], {"theme": "Dark", "scrollbars": True}),
+        (
+            {},
+            [{"theme": "Light"}, {"theme": "Light", "scrollbars": True}, {"theme": "Red"}],
+            {"theme": "Red", "scrollbars": True},
+        ),
+    ],
+)
+def test_a_page_of_before_the_bucket_replaces_nothing_that_it_does_not_know(
+    servers: Iterator[Server],
+    bucket: Path,
+    before: dict[str, object],
+    saves: list[dict[str, object]],
+    last: dict[str, object],
+) -> None:
+    earlier, late, next_one = next(servers), next(servers), next(servers)
+    earlier.fetches()
+    earlier.saves(THEME, json.dumps(KEPT))
+    earlier.sends()
+    if before:
+        late.saves(THEME, json.dumps(before))
+    late.fetches(late=True)
+    late.sends()
+    for number, content in enumerate(saves):
+        late.saves(THEME, json.dumps(content) + " " * number)
+        late.sends()
+    assert late.has(THEME) == in_bucket(bucket, THEME) == last
+    assert in_bucket(bucket.with_name("earlier"), THEME) == KEPT
+    next_one.fetches()
+    assert next_one.has(THEME) == last
+
+
+def test_a_page_of_after_the_bucket_is_believed(servers: Iterator[Server], bucket: Path) -> None:
+    server = next(servers)
+    server.fetches()
+    for content in (KEPT, {"theme": "Light"}):
+        server.saves(THEME, json.dumps(content))
+        server.sends()
+    assert in_bucket(bucket, THEME) == {"theme": "Light"}
+    assert not bucket.with_name("earlier").exists()
 
 
 def test_a_workspace_is_not_replaced_by_one_that_began_with_nothing(
