@@ -3,13 +3,14 @@
 The world outside, and the metadata service of its cloud, are another network namespace.
 """
 
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from quaderno import firewall, init, network
 from quaderno.config import Config
 from quaderno.hub import networks
 from quaderno.images.parent import ensure_parent
+from quaderno.storage import bridges
 from tests.ports import free_ports
 from tests.service.running import wait_for
 
 PORT = 8080  # of services outside
+TENTATIVE = 0x40  # not in use yet, RFC 4862, 2 (linux/if_addr.h)
 OUTSIDE = """
 import selectors, socket, sys
 selector = selectors.DefaultSelector()
@@ -165,6 +168,57 @@ def test_servers_reach_two_ports_of_this_machine_and_the_outside(
         assert {address: reaches(container, *address) for address in allowed + refused} == (
             dict.fromkeys(allowed, True) | dict.fromkeys(refused, False)
         )
+
+
+def interfaces(network_: str) -> set[str]:
+    """The network's bridge on this machine, and what is plugged into it."""
+    with docker.APIClient() as client:
+        bridge = f"br-{client.inspect_network(network_)['Id'][:12]}"
+    return {bridge, *(each.name for each in Path("/sys/class/net", bridge, "brif").iterdir())}
+
+
+def with_ipv6() -> set[str]:
+    """Interfaces that have an address which is in use (proc(5), if_inet6)."""
+    lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    fields = [line.split() for line in lines]
+    return {name for *_, flags, name in fields if not int(flags, 16) & TENTATIVE}
+
+
+@contextmanager
+def connected(name: str, pool: str) -> Iterator[set[str]]:
+    """Interfaces of a network of `pool` with a container that runs."""
+    with closing(docker.from_env()) as engine:
+        networks.ensure(engine.api, name, pool, {})
+        found = engine.containers.run(
+            "debian:bookworm-slim", ["sleep", "1000"], name=name, network=name, detach=True
+        )
+        try:
+            yield interfaces(name)
+        finally:
+            found.remove(force=True)
+            engine.api.remove_network(name)
+
+
+def test_no_interface_of_a_servers_network_has_ipv6(config: Config, container: Any) -> None:
+    """Neither when it starts, nor when it was there before: a network of somebody else's that
+    starts at the same time shows when each would have an address."""
+    others = init.free_network(found for found, _ in network.taken())
+    before = interfaces(container.name)
+
+    def start() -> None:
+        with (
+            connected(f"{config.instance}-bob", config.servers.network) as own,
+            connected(f"{config.instance}-theirs", others) as theirs,
+        ):
+            wait_for(lambda: theirs <= with_ipv6(), 60, "the others have addresses")
+            assert not (own | before) & with_ipv6()
+            assert len(own) == len(before) == 2
+
+    async def run() -> None:
+        with bridges.without_ipv6(config):
+            await asyncio.to_thread(start)
+
+    asyncio.run(run())
 
 
 def test_the_edge_and_the_hub_reach_servers(config: Config, container: Any) -> None:

@@ -40,24 +40,11 @@ def come_in(page: Page, service: Service, username: str, password: str) -> None:
 
 
 def start_server(page: Page, service: Service, username: str) -> None:
-    """From the server options to JupyterLab.
-
-    Chromium drops what it is loading when an interface of its machine gets an address, and here the
-    new server's network does, just then. Then the page is loaded again, as a person would.
-    """
-    dropped: list[str] = []
-    page.on("requestfailed", lambda request: dropped.append(str(request.failure)))
+    """From the server options to JupyterLab."""
     expect(page.get_by_role("heading", name="Server options")).to_be_visible()
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url(f"{service.config.public_url}/user/{username}/lab**", timeout=60_000)
-    drawn = page.locator("#jp-main-dock-panel")
-    try:
-        expect(drawn).to_be_visible(timeout=20_000)
-    except AssertionError:
-        if not any("ERR_NETWORK_CHANGED" in why for why in dropped):
-            raise
-        page.reload()
-        expect(drawn).to_be_visible(timeout=60_000)
+    expect(page.locator("#jp-main-dock-panel")).to_be_visible(timeout=60_000)
 
 
 def start_anew(page: Page, service: Service, username: str, directory: str = "") -> None:

@@ -34,6 +34,7 @@ from quaderno.config import Config, load_file
 from quaderno.errors import QuadernoError, StorageError, StorageRefusedError
 from quaderno.storage import (
     ballast,
+    bridges,
     buckets,
     description_disk,
     directories,
@@ -346,7 +347,7 @@ async def running(config: Config) -> AsyncIterator[Agent]:
         # Reads the S3 service's description now rather than while somebody waits.
         await asyncio.to_thread(buckets.client, config, Keys.from_container_credentials(_NO_KEYS))
         looking = asyncio.create_task(ballast.keep_watch(config), name="ballast")
-        with mount_table.watching(agent.mounts_changed):
+        with mount_table.watching(agent.mounts_changed), bridges.without_ipv6(config):
             agent.resume()
             yield agent
             agent.detach()
