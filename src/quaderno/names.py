@@ -14,8 +14,21 @@ USERNAME_RULE = (
     "3 to 40 characters: lower-case letters, digits and single hyphens, "
     "starting with a letter and ending with a letter or digit"
 )
+SERVER_RULE = (
+    "1 to 30 characters: lower-case letters, digits and single hyphens, "
+    "starting with a letter and ending with a letter or digit"
+)
 RESERVED = frozenset({"scratch", "local", "examples", "quaderno"})
-_USERNAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*", re.ASCII)
+# A named server is below its person's default server: /user/ada/NAME would take the place of the
+# default server's own page of that name. These are Jupyter Server's, and those of usual extensions.
+SERVER_RESERVED = frozenset({
+    "api", "code", "consoles", "custom", "dask", "desktop", "doc", "edit", "files", "git", "hub",
+    "kernelspecs", "lab", "login", "logout", "lsp", "mathjax", "metrics", "nbclassic", "nbconvert",
+    "nbextensions", "nbgitpuller", "notebooks", "proxy", "quaderno", "retro", "rstudio",
+    "services", "shiny", "static", "templates", "terminals", "tree", "user", "view", "voila",
+    "vscode",
+})  # fmt: skip
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*", re.ASCII)
 # Prefixes and suffixes that Amazon S3 keeps for itself.
 _S3_RESERVED = re.compile(r"xn--.*|sthree-.*|amzn-s3-demo-.*|.*-s3alias|.*--ol-s3", re.ASCII)
 
@@ -25,10 +38,19 @@ def username_problem(name: str, reserved: Container[str] = ()) -> str | None:
 
     `reserved` are names that this instance uses itself: its scratch bucket, if not "scratch".
     """
-    if not 3 <= len(name) <= 40 or not _USERNAME.fullmatch(name) or _S3_RESERVED.fullmatch(name):
+    if not 3 <= len(name) <= 40 or not _NAME.fullmatch(name) or _S3_RESERVED.fullmatch(name):
         return f"a username has {USERNAME_RULE}"
     if name in RESERVED or name in reserved:
         return "this name is reserved"
+    return None
+
+
+def server_problem(name: str) -> str | None:
+    """Why `name` cannot be a named server's, as the end of a sentence; None when it can."""
+    if not 1 <= len(name) <= 30 or not _NAME.fullmatch(name):
+        return f"a server's name has {SERVER_RULE}"
+    if name in SERVER_RESERVED:
+        return "it is a page of your first server"
     return None
 
 

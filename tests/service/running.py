@@ -212,17 +212,18 @@ class Hub:
         assert answer.status_code in (201, 202), answer.text
         wait_for(lambda: self.ready(username), 60, f"{username}'s server")
 
-    def _servers(self, username: str) -> dict[str, Any]:
+    def servers(self, username: str) -> dict[str, Any]:
+        """A user's servers by name, as the hub describes them."""
         servers: dict[str, Any] = self.request("GET", f"/users/{username}").json()["servers"]
         return servers
 
     def ready(self, username: str) -> bool:
         """Whether a user's default server answers."""
-        return bool(self._servers(username).get("", {}).get("ready"))
+        return bool(self.servers(username).get("", {}).get("ready"))
 
     def running(self, username: str) -> bool:
         """Whether a user has a default server, in whatever state."""
-        return "" in self._servers(username)
+        return "" in self.servers(username)
 
     def stop(self, username: str) -> None:
         """Stop a user's server and wait until it is gone."""

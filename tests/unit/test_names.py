@@ -41,6 +41,26 @@ def test_what_is_valid_is_a_bucket_and_a_dns_label(name: str) -> None:
         assert re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", name)
 
 
+@pytest.mark.parametrize("name", ["a", "big", "gpu-2", "x" * 30])
+def test_valid_names_of_servers(name: str) -> None:
+    assert names.server_problem(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "x" * 31, "Big", "2nd", "-a", "a-", "a--b", "a.b", "a/b", "../a", "%2e%2e", "a b", "a\n",
+     "\uff41", "big_one", "<b>"],
+)  # fmt: skip
+def test_invalid_names_of_servers_say_the_rule(name: str) -> None:
+    assert names.SERVER_RULE in (names.server_problem(name) or "")
+
+
+@pytest.mark.parametrize("name", ["lab", "api", "static", "terminals"])
+def test_no_server_takes_the_place_of_a_page_of_the_first_one(name: str) -> None:
+    """/user/ada/lab is JupyterLab of the first server."""
+    assert names.server_problem(name) == "it is a page of your first server"
+
+
 @given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))
 def test_servers_have_objects_of_their_own(one: str, other: str) -> None:
     first, second = (names.server_object("q1234", "ada", name) for name in (one, other))

@@ -250,6 +250,13 @@ class Servers(Section):
         description="Registries, besides those that `images` and `own_images` spell out, that are "
         "asked about an image while somebody types its reference; others only at its start.",
     )
+    named_limit: int = Field(
+        3,
+        ge=0,
+        le=100,
+        description="Servers that a person may have besides the first, each with a name and "
+        "options of its own, running or not; 0: none.",
+    )
     cpu: CpuChoice = Field(CpuChoice(), description="CPUs on offer.")
     memory: MemoryChoice = Field(MemoryChoice(), description="Memory on offer.")
     local_quota: Limit = Field(

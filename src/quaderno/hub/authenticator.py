@@ -23,9 +23,10 @@ from quaderno import names
 from quaderno.config import Config
 from quaderno.config.kinds import group_name
 from quaderno.errors import AudienceRefusedError, LoginRequiredError, ProviderUnavailableError
-from quaderno.hub import STATIC, image_check
+from quaderno.hub import STATIC, image_check, named_servers
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
 from quaderno.hub.login import CallbackHandler, LoginHandler, refused
+from quaderno.hub.named_servers import NewServerHandler, SpawnPage
 from quaderno.hub.rates import Rates
 from quaderno.hub.server_log import LogHandler
 from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
@@ -80,6 +81,8 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             # In the place of JupyterHub's, which come later.
             (r"/api/users/([^/]+)/server", ServerHandler),
             (r"/api/users/([^/]+)/servers/([^/]*)", ServerHandler),
+            (r"/quaderno/new-server", NewServerHandler),
+            *((path, SpawnPage) for path in named_servers.SPAWN_PAGES),
             (r"/api/quaderno/users/([^/]+)/storage/take-over", TakeOverHandler),
         ]
 

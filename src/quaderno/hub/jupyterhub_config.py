@@ -66,6 +66,8 @@ c.QuadernoAuthenticator.auth_refresh_strict = True
 c.QuadernoAuthenticator.custom_403_message = "You are in no group that is admitted."
 
 # --- servers
+c.JupyterHub.allow_named_servers = config.servers.named_limit > 0
+c.JupyterHub.named_server_limit_per_user = config.servers.named_limit
 c.JupyterHub.spawner_class = QuadernoDockerSpawner
 c.QuadernoDockerSpawner.quaderno = config
 c.QuadernoDockerSpawner.remove = True

@@ -172,7 +172,7 @@ def parse(config: Config, data: Mapping[str, Any], bounds: Bounds | None = None)
     unknown = sorted(str(key) for key in data if key not in KEYS)
     if unknown:
         raise OptionsError(
-            f"Unknown server option {_quote(unknown[0])}: the options are image, cpu and memory."
+            f"Unknown server option {quote(unknown[0])}: the options are image, cpu and memory."
         )
     servers = config.servers
     bounds = bounds or _everybody(config)
@@ -196,14 +196,14 @@ def _image(config: Config, value: Any) -> str:
     names = ", ".join(image.name for image in config.servers.images)
     if not isinstance(value, str) or len(value) > 512 or not _REFERENCE.fullmatch(value):
         raise OptionsError(
-            f"{_quote(value)} is not an image: use a name of the catalogue ({names})"
+            f"{quote(value)} is not an image: use a name of the catalogue ({names})"
             " or an image reference such as registry.example.org/group/image:tag."
         )
     if not any(fnmatchcase(value, pattern) for pattern in config.servers.own_images):
         allowed = " or one that matches ".join(
             [f"one of the catalogue ({names})", *config.servers.own_images]
         )
-        raise OptionsError(f"The image {_quote(value)} is not allowed here: choose {allowed}.")
+        raise OptionsError(f"The image {quote(value)} is not allowed here: choose {allowed}.")
     return value
 
 
@@ -213,7 +213,7 @@ def _cpu(value: Any, least: float, most: float) -> float:
     except (TypeError, ValueError, OverflowError):
         cpu = math.nan
     if not least <= cpu <= most:
-        raise OptionsError(f"cpu must be a number from {least:g} to {most:g}, not {_quote(value)}.")
+        raise OptionsError(f"cpu must be a number from {least:g} to {most:g}, not {quote(value)}.")
     return cpu
 
 
@@ -225,12 +225,12 @@ def _memory(value: Any, least: int, most: int) -> int:
     if not least <= memory <= most:
         raise OptionsError(
             f"memory must be an amount from {format_memory(least)} to {format_memory(most)},"
-            f" such as {format_memory(most)}, not {_quote(value)}."
+            f" such as {format_memory(most)}, not {quote(value)}."
         )
     return memory
 
 
-def _quote(value: Any) -> str:
+def quote(value: Any) -> str:
     """`value` short and on one line, for a sentence."""
     text = value if isinstance(value, str) else repr(value)
     text = "".join(c if c.isprintable() else "?" for c in text)

@@ -1,9 +1,6 @@
 // Before a server stops, the hub's home page says which files exist only in it; after, what became of them.
 
-const notice = document.getElementById("notice");
 const dialog = document.getElementById("stopping");
-const stopButton = document.getElementById("stop-my-server");
-const news = document.getElementById("stop-news");
 const lookAgain = 1000; // milliseconds, while a server stops
 const lookFor = 30000; // milliseconds; the hub itself waits a little less
 
@@ -36,7 +33,7 @@ async function ask(url, { method = "GET", body, within } = {}) {
   try {
     answer = await fetch(url, {
       method,
-      headers: { "X-XSRFToken": notice.dataset.xsrf, "Content-Type": "application/json" },
+      headers: { "X-XSRFToken": dialog.dataset.xsrf, "Content-Type": "application/json" },
       body: body && JSON.stringify(body),
       signal: within && AbortSignal.timeout(within),
     });
@@ -56,7 +53,23 @@ async function ask(url, { method = "GET", body, within } = {}) {
   return said;
 }
 
-// --- the notice
+// --- servers, by name; that of the first one is empty
+
+function api(server) {
+  return dialog.dataset.servers + (server ? `/servers/${encodeURIComponent(server)}` : "/server");
+}
+
+function workarea(server, more = "") {
+  return `${dialog.dataset.workarea}${more}?server=${encodeURIComponent(server)}`;
+}
+
+function newsOf(server) {
+  return server
+    ? document.querySelector(`[data-news="${CSS.escape(server)}"]`)
+    : document.getElementById("stop-news");
+}
+
+// --- the notices
 
 function item(text) {
   const element = document.createElement("li");
@@ -70,8 +83,8 @@ function paragraph(text) {
   return element;
 }
 
-async function showNotice() {
-  const { notice: told } = await ask(`${notice.dataset.workarea}/notice`);
+async function showNotice(notice) {
+  const { notice: told } = await ask(workarea(notice.dataset.server, "/notice"));
   if (told) {
     notice.classList.toggle("q-lost", told.lost);
     part(notice, "files").replaceChildren(...told.files.map(item));
@@ -81,12 +94,12 @@ async function showNotice() {
   }
 }
 
-notice.querySelector('[data-does="dismiss"]').addEventListener("click", async () => {
+async function dismiss(notice) {
   notice.hidden = true;
-  await ask(`${notice.dataset.workarea}/notice`, { method: "DELETE" }).catch(() => {
+  await ask(workarea(notice.dataset.server, "/notice"), { method: "DELETE" }).catch(() => {
     notice.hidden = false;
   });
-});
+}
 
 // --- the dialog
 
@@ -126,6 +139,8 @@ const NO_STORAGE = {
   "read-only": "cloud_storage is read-only now, so nothing can be copied.",
 };
 
+let stopping = ""; // the server that the dialog is about
+
 /** Opens the dialog with what was found, or with why nothing is known. */
 function offer(found, problem) {
   const save = dialog.querySelector('[data-does="save"]');
@@ -134,6 +149,7 @@ function offer(found, problem) {
   leave.textContent = found ? "Stop without copying" : "Stop my server";
   leave.dataset.workarea = found ? "leave" : "";
   save.hidden = !found || found.storage in NO_STORAGE;
+  part(dialog, "title").textContent = stopping ? `Stop ${stopping}` : "Stop my server";
   tell(
     part(dialog, "says"),
     found
@@ -150,16 +166,16 @@ function offer(found, problem) {
   (save.hidden ? dialog.querySelector('[data-does="keep"]') : save).focus();
 }
 
-/** Stops the server; `workarea` says what becomes of its files. */
-async function stop(workarea) {
+/** Stops the server; `choice` says what becomes of its files. */
+async function stop(choice) {
   choices(true);
   tell(part(dialog, "problem"), "");
-  tell(part(dialog, "working"), workarea === "save" ? "Copying, then stopping …" : "Stopping …");
+  tell(part(dialog, "working"), choice === "save" ? "Copying, then stopping …" : "Stopping …");
   try {
-    await ask(notice.dataset.stop, { method: "DELETE", body: workarea && { workarea } });
+    await ask(api(stopping), { method: "DELETE", body: choice && { workarea: choice } });
     await stopped();
   } catch (error) {
-    tell(news, "");
+    tell(newsOf(stopping), "");
     if (!dialog.open) {
       offer(null, error.message);
       return;
@@ -172,7 +188,7 @@ async function stop(workarea) {
 
 /** Waits for the end of a stop that is slow, then shows the page as it is now. */
 async function stopped() {
-  const { running } = await ask(`${notice.dataset.workarea}/notice`);
+  const { running } = await ask(workarea(stopping, "/notice"));
   if (running) {
     setTimeout(() => stopped().catch(() => location.reload()), lookAgain);
   } else {
@@ -180,18 +196,20 @@ async function stopped() {
   }
 }
 
-async function beforeStop() {
-  stopButton.disabled = true;
+async function beforeStop(button) {
+  stopping = button.dataset.server;
+  const news = newsOf(stopping);
+  button.disabled = true;
   tell(news, "Looking for files that exist only in your server …");
   let found = null;
   try {
-    found = await ask(notice.dataset.workarea, { within: lookFor });
+    found = await ask(workarea(stopping), { within: lookFor });
   } catch (error) {
     tell(news, "");
     offer(null, error.message);
     return;
   } finally {
-    stopButton.disabled = false;
+    button.disabled = false;
   }
   if (found.count || !found.complete || found.unseen) {
     tell(news, "");
@@ -202,7 +220,27 @@ async function beforeStop() {
   }
 }
 
-stopButton?.addEventListener("click", beforeStop);
+/** Forgets a server that does not run: its name and its options; it has no files of its own. */
+async function remove(button) {
+  button.disabled = true;
+  try {
+    await ask(api(button.dataset.server), { method: "DELETE", body: { remove: true } });
+    location.reload();
+  } catch (error) {
+    tell(newsOf(button.dataset.server), error.message);
+    button.disabled = false;
+  }
+}
+
+function onClick(selector, does) {
+  for (const button of document.querySelectorAll(selector)) {
+    button.addEventListener("click", () => does(button));
+  }
+}
+
+onClick('[data-does="stop"]', beforeStop);
+onClick('[data-does="remove"]', remove);
+onClick('.q-notice [data-does="dismiss"]', (button) => dismiss(button.closest(".q-notice")));
 dialog.querySelector('[data-does="save"]').addEventListener("click", () => stop("save"));
 dialog
   .querySelector('[data-does="leave"]')
@@ -214,4 +252,6 @@ dialog.addEventListener("cancel", (event) => {
     event.preventDefault();
   }
 });
-showNotice().catch(() => {}); // storage.js says that the service does not answer
+for (const notice of document.querySelectorAll(".q-notice")) {
+  showNotice(notice).catch(() => {}); // storage.js says that the service does not answer
+}
