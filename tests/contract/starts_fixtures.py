@@ -83,14 +83,14 @@ class Starts:
         self.session.commit()
         self.images: list[str] = []
 
-    def spawner(self, **traits: Any) -> Any:
-        """Her server as a hub has it that was just started."""
+    def spawner(self, name: str = "", **traits: Any) -> Any:
+        """Her server as a hub has it that was just started; the first one, or one with a name."""
         settings = Traits()
         settings.QuadernoDockerSpawner.quaderno = self.config
         settings.QuadernoDockerSpawner.remove = True
         settings.QuadernoDockerSpawner.use_internal_ip = True
-        for name, value in traits.items():
-            settings.QuadernoDockerSpawner[name] = value
+        for trait, value in traits.items():
+            settings.QuadernoDockerSpawner[trait] = value
         hub = Hub(ip="127.0.0.1", port=self.config.ports.hub, base_url="/hub/")
         user = User(
             self.session.query(orm.User).one(),
@@ -102,7 +102,7 @@ class Starts:
             },
             db=self.session,
         )
-        return user.spawner
+        return user.get_or_create_spawner(name, name)
 
     def begin(self, spawner: Any, image: str, **options: Any) -> None:
         """What JupyterHub does before it starts a server."""

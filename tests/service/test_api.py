@@ -18,7 +18,7 @@ def known_to_the_hub(service: Service) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"gpu": 1}, "Unknown server option “gpu”: the options are image, cpu and memory."),
+        ({"gpu": 1}, "Unknown server option “gpu”: the options are image, cpu, memory and wait."),
         ({"cpu": 1000}, "cpu must be a number from 0.5 to"),
         ({"memory": "64T"}, "memory must be an amount from"),
         ({"image": "--privileged"}, "“--privileged” is not an image"),

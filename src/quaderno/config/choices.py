@@ -61,6 +61,27 @@ class MemoryChoice(Section):
         return _limit_of(groups, self.choices, self.limit, self.group_limits)
 
 
+class Room(Section):
+    """What running servers may have together, and who waits for it."""
+
+    cpu: float = Field(
+        0,
+        ge=0,
+        description="How many times the machine's CPUs the limits of running servers may add up "
+        "to; 0: any number, and servers share.",
+    )
+    memory: float = Field(0, ge=0, description="The same for the machine's memory.")
+    waiting: int = Field(
+        20,
+        ge=0,
+        description="Starts that may wait at a time until others have stopped; 0: none, and what "
+        "has no room is refused.",
+    )
+    patience: int = Field(
+        3600, ge=1, le=12 * 3600, description="Seconds that a start waits for room at most."
+    )
+
+
 def _check(default: N, choices: list[N], limit: N | None, group_limits: dict[str, N]) -> None:
     if default not in choices or min(choices) <= 0:
         raise ValueError("`choices` must be positive and include `default`")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from quaderno import __version__
-from quaderno.config.choices import CpuChoice, MemoryChoice
+from quaderno.config.choices import CpuChoice, MemoryChoice, Room
 from quaderno.config.files import Files as Files
 from quaderno.config.identity import Iam as Iam
 from quaderno.config.identity import Oidc as Oidc
@@ -259,6 +259,7 @@ class Servers(Section):
     )
     cpu: CpuChoice = Field(CpuChoice(), description="CPUs on offer.")
     memory: MemoryChoice = Field(MemoryChoice(), description="Memory on offer.")
+    room: Room = Field(Room(), description="What running servers may have together.")
     local_quota: Limit = Field(
         0,
         description="Bytes that each person's `local` directory may hold, where the file system "

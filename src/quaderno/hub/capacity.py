@@ -1,10 +1,12 @@
 """What the machine has, what running servers may use of it, and what that leaves; mostly pure.
 
-Limits are no reservations: what is free is what no running server's limit covers, and the form says
-it for people to choose by. Only what the machine as a whole does not have is impossible.
+Limits are no reservations unless `servers.room` makes them so: what is free is what no running
+server's limit covers, and the form says it for people to choose by. What the machine as a whole
+does not have is impossible; what it has no room for now may be waited for (`line`).
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ class Amount:
     """CPUs and bytes of memory: of a machine, or of the limits of servers."""
 
     cpu: float
-    memory: int
+    memory: float
 
     def __sub__(self, other: "Amount") -> "Amount":
         """What is left, and never less than nothing."""
@@ -54,13 +56,34 @@ class Machine:
         self._asked = time.monotonic()
 
 
-def bounds(config: Config, groups: Iterable[str], machine: Amount | None) -> Bounds:
-    """The most that a member of `groups` may have on `machine`."""
+def room(config: Config, machine: Amount | None) -> Amount:
+    """What the limits of running servers may add up to; infinite where there is no such rule."""
+    times = config.servers.room
+    if machine is None:
+        return Amount(math.inf, math.inf)
+    return Amount(
+        machine.cpu * times.cpu if times.cpu else math.inf,
+        machine.memory * times.memory if times.memory else math.inf,
+    )
+
+
+def bounds(
+    config: Config, groups: Iterable[str], machine: Amount | None, free: Amount | None = None
+) -> Bounds:
+    """The most that a member of `groups` may have on `machine`, of which `free` is left now."""
     groups = list(groups)
     cpu, memory = config.servers.cpu.limit_of(groups), config.servers.memory.limit_of(groups)
     if machine is None:
         return Bounds(cpu, memory)
-    return Bounds(cpu, memory, machine.cpu, machine.memory)
+    whole, free = room(config, machine), free or Amount(math.inf, math.inf)
+    return Bounds(
+        cpu,
+        memory,
+        machine_cpu=min(machine.cpu, whole.cpu),
+        machine_memory=min(machine.memory, whole.memory),
+        free_cpu=free.cpu,
+        free_memory=free.memory,
+    )
 
 
 def taken(config: Config, running: Iterable[Mapping[str, Any]]) -> Amount:
@@ -72,8 +95,8 @@ def taken(config: Config, running: Iterable[Mapping[str, Any]]) -> Amount:
     return Amount(sum(one.cpu for one in chosen), sum(one.memory for one in chosen))
 
 
-def in_words(machine: Amount, by_all: Amount, own: Amount) -> str:
-    """What is free, for the form."""
+def in_words(machine: Amount, by_all: Amount, own: Amount, *, waiting: int = 0) -> str:
+    """What is free, for the form; `waiting` is how many starts wait for room."""
     free = machine - by_all
     words = (
         f"Free now: {_cpus(free)} of {machine.cpu:g} CPUs,"
@@ -81,7 +104,17 @@ def in_words(machine: Amount, by_all: Amount, own: Amount) -> str:
     )
     if own.memory:
         words += f" Your running servers may use {_cpus(own)} CPUs, {_gigabytes(own)} GB."
+    if waiting:
+        words += " 1 start waits for room." if waiting == 1 else f" {waiting} starts wait for room."
     return words
+
+
+def left_in_words(whole: Amount, by_all: Amount) -> str:
+    """Of the room that there is, for a start that found too little."""
+    free = whole - by_all
+    left = [f"{_gigabytes(free)} GB of memory"] if math.isfinite(free.memory) else []
+    left += [f"{_cpus(free)} CPUs"] if math.isfinite(free.cpu) else []
+    return f"{' and '.join(left)} {'are' if left else 'nothing is'} free"
 
 
 def _cpus(amount: Amount) -> str:

@@ -1,15 +1,20 @@
-"""What a spawner offers: choices within the limits of groups and what the machine has."""
+"""What a spawner offers, within the limits of groups and what the machine has; and its waiting for
+room, where that is limited."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
 from docker import APIClient
 from jupyterhub import orm
+from jupyterhub.utils import utcnow
 
 from quaderno.hub import capacity, options
-from quaderno.hub.capacity import Machine
-from quaderno.hub.options import Bounds, Offer
+from quaderno.hub.capacity import Amount, Machine
+from quaderno.hub.options import Bounds, Offer, ServerOptions
+from quaderno.hub.progress import Progress
 from quaderno.hub.recent_images import RemembersImages
+from quaderno.hub.waiting import Waiting
 
 
 class Offers(RemembersImages):
@@ -18,8 +23,12 @@ class Offers(RemembersImages):
     client: APIClient
     db: Any
     user: Any
+    orm_spawner: Any
+    steps: Progress
 
     _machine: ClassVar[Machine] = Machine()
+    _waiting: ClassVar[Waiting] = Waiting()
+    _since: ClassVar[datetime] = utcnow(with_tz=False)  # what started before was let in before
 
     async def get_options_form(self) -> Any:
         """JupyterHub awaits this before it shows the form."""
@@ -29,7 +38,9 @@ class Offers(RemembersImages):
     def bounds(self) -> Bounds:
         """The most that this person may have."""
         groups = [group.name for group in self.user.groups]
-        return capacity.bounds(self.quaderno, groups, self._machine.has)
+        room, taken = self._room()
+        free = Amount(0, 0) if len(self._waiting.line) else room - taken
+        return capacity.bounds(self.quaderno, groups, self._machine.has, free)
 
     def offered(self, last: Mapping[str, Any], *, suggested: bool) -> Offer:
         """The form's choices, with those of `last` selected where they are possible."""
@@ -40,12 +51,47 @@ class Offers(RemembersImages):
         """What is free on the machine; empty while that is not known."""
         if self._machine.has is None:
             return ""
-        running = orm.Spawner.server_id.isnot(None)
-        found = self.db.query(orm.Spawner.user_id, orm.Spawner.user_options).filter(running).all()
-        everybodys = [asked or {} for _, asked in found]
-        own = [asked or {} for owner, asked in found if owner == self.user.id]
         return capacity.in_words(
             self._machine.has,
-            capacity.taken(self.quaderno, everybodys),
-            capacity.taken(self.quaderno, own),
+            self._taken(),
+            self._taken(of=self.user.id),
+            waiting=len(self._waiting.line),
+        )
+
+    async def wait_for_room(self, chosen: ServerOptions) -> None:
+        """Return when there is room for this server, which takes it until `give_up_room`.
+
+        Raises StartFailure.
+        """
+        await self._machine.look(self.client)
+        await self._waiting.let_in(
+            self.orm_spawner.id,
+            Amount(chosen.cpu, chosen.memory),
+            self._room,
+            self.quaderno.servers.room,
+            wait=chosen.wait,
+            steps=self.steps,
+        )
+
+    def give_up_room(self) -> None:
+        """After every end, for those who wait."""
+        if self.orm_spawner:
+            self._waiting.ended(self.orm_spawner.id)
+
+    def _room(self) -> tuple[Amount, Amount]:
+        """What there is room for, and what of it servers have taken."""
+        return capacity.room(self.quaderno, self._machine.has), self._taken()
+
+    def _taken(self, of: int | None = None) -> Amount:
+        """By all servers, or those of one person: not by those that wait, or have only begun."""
+        found = self.db.query(orm.Spawner).filter(orm.Spawner.server_id.isnot(None))
+        if of is not None:
+            found = found.filter(orm.Spawner.user_id == of)
+        return capacity.taken(
+            self.quaderno,
+            [
+                one.user_options or {}
+                for one in found
+                if self._waiting.counts(one.id) or (one.started and one.started < self._since)
+            ],
         )

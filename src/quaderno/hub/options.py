@@ -15,7 +15,7 @@ from quaderno.config import Config, Image
 from quaderno.errors import OptionsError
 from quaderno.quantities import format_memory, parse_memory
 
-KEYS = ("image", "cpu", "memory")
+KEYS = ("image", "cpu", "memory", "wait")
 # Field of the form for an image of one's own; when filled in it wins over the drop-down.
 OWN_IMAGE_FIELD = "own_image"
 
@@ -36,26 +36,30 @@ class ServerOptions:
     image: str
     cpu: float
     memory: int
+    wait: bool = False  # until there is room, where that is limited
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """The most that somebody may have: by their groups, and by what the machine has."""
+    """The most that somebody may have: by their groups, by what the machine has, and now."""
 
     cpu: float
     memory: int
     machine_cpu: float = math.inf
     machine_memory: float = math.inf
+    free_cpu: float = math.inf
+    free_memory: float = math.inf
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One entry of a drop-down; `reason` when it cannot be chosen."""
+    """One entry of a drop-down; `reason` when it cannot be chosen, `busy` when it cannot now."""
 
     value: str
     label: str
     selected: bool
     reason: str = ""
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Offer:
     memories: list[Choice]
     suggested: bool
     free: str = ""  # what is free on the machine, in a sentence
+    wait_minutes: int = 0  # that a start may wait for room; 0 where it never has to, or may not
 
 
 def offer(
@@ -105,6 +110,7 @@ def offer(
                 "1 CPU" if cpu == 1 else f"{cpu:g} CPUs",
                 cpu == chosen.cpu,
                 _why_not(cpu, bounds.cpu, bounds.machine_cpu),
+                cpu > bounds.free_cpu,
             )
             for cpu in sorted(servers.cpu.choices)
         ],
@@ -114,12 +120,19 @@ def offer(
                 _size(amount),
                 amount == chosen.memory,
                 _why_not(amount, bounds.memory, bounds.machine_memory),
+                amount > bounds.free_memory,
             )
             for amount in sorted(servers.memory.choices)
         ],
         suggested=suggested,
         free=free,
+        wait_minutes=_wait_minutes(config),
     )
+
+
+def _wait_minutes(config: Config) -> int:
+    room = config.servers.room
+    return math.ceil(room.patience / 60) if room.waiting and (room.cpu or room.memory) else 0
 
 
 def _why_not(value: float, limit: float, machine: float) -> str:
@@ -172,7 +185,8 @@ def parse(config: Config, data: Mapping[str, Any], bounds: Bounds | None = None)
     unknown = sorted(str(key) for key in data if key not in KEYS)
     if unknown:
         raise OptionsError(
-            f"Unknown server option {quote(unknown[0])}: the options are image, cpu and memory."
+            f"Unknown server option {quote(unknown[0])}: the options are {', '.join(KEYS[:-1])}"
+            f" and {KEYS[-1]}."
         )
     servers = config.servers
     bounds = bounds or _everybody(config)
@@ -186,6 +200,7 @@ def parse(config: Config, data: Mapping[str, Any], bounds: Bounds | None = None)
         memory=_memory(
             data.get("memory", min(servers.memory.default, most_memory)), min(amounts), most_memory
         ),
+        wait=_wait(data.get("wait", False)),
     )
 
 
@@ -228,6 +243,14 @@ def _memory(value: Any, least: int, most: int) -> int:
             f" such as {format_memory(most)}, not {quote(value)}."
         )
     return memory
+
+
+def _wait(value: Any) -> bool:
+    if value in ("true", "false"):  # as a form has it
+        return bool(value == "true")
+    if not isinstance(value, bool):
+        raise OptionsError(f"wait must be true or false, not {quote(value)}.")
+    return value
 
 
 def quote(value: Any) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 # step -> (per cent when it begins, what people read)
 STEPS: dict[str, tuple[int, str]] = {
     "options": (5, "Checking your choices"),
+    "room": (10, "Waiting for room"),
     "image": (15, "Getting the image"),
     "storage": (35, "Connecting your storage"),
     "container": (50, "Creating the container"),

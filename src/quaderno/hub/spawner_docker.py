@@ -129,10 +129,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
     # --- start
 
     async def start(self) -> tuple[str, int]:
-        """Start the server and return where it answers.
-
-        Raises StartFailure with a sentence for the user when it cannot start.
-        """
+        """Where the server answers. Raises StartFailure with a sentence for the user."""
         try:
             with self._starting(), named(self.log, self._log_name):
                 where = await self._start()
@@ -154,6 +151,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
         except OptionsError as error:
             raise StartFailure(error.message, reason="options") from error
         self.steps.done("options")
+        await self.wait_for_room(chosen)
         where = await attempts(lambda: self._attempt(chosen), self._clear, self.steps, self.log)
         self.answers = True
         return where
@@ -362,6 +360,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
         await self._settled()
         self.note_end()
         await self._clear()
+        self.give_up_room()
         try:
             await self.agent.release(self.user.name, self.name)
         except StorageError as error:

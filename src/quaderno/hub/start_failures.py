@@ -66,6 +66,27 @@ TOO_LITTLE_MEMORY = Cause(
     later=True,
     status=_UNAVAILABLE,
 )
+NO_ROOM = Cause(
+    "no_room",
+    "There is no room for this server now: {why}",
+    "Choose less, or choose to start when there is room.",
+    later=True,
+    status=_UNAVAILABLE,
+)
+LINE_FULL = Cause(
+    "line_full",
+    "There is no room for this server now, and {waiting} starts wait for some already",
+    "Choose less, or start again later.",
+    later=True,
+    status=_UNAVAILABLE,
+)
+WAITED = Cause(
+    "waited",
+    "No room came free for this server in {minutes} minutes",
+    "Choose less, or start again later.",
+    later=True,
+    status=_UNAVAILABLE,
+)
 NO_SPACE = Cause(
     "no_space",
     "This machine has no disk space left for your server",

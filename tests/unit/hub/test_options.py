@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quaderno.config import Config, Servers
+from quaderno.config.choices import Room
 from quaderno.errors import OptionsError
 from quaderno.hub import options
 
@@ -23,6 +24,9 @@ def test_nothing_asked_gives_the_defaults(config: Config) -> None:
         ({"image": BASE}, options.ServerOptions(BASE, 1, 2 * GIB)),
         ({"cpu": 2, "memory": "4G"}, options.ServerOptions(BASE, 2, 4 * GIB)),
         ({"cpu": "0.5", "memory": "1536M"}, options.ServerOptions(BASE, 0.5, 1536 * 2**20)),
+        ({"wait": True}, options.ServerOptions(BASE, 1, 2 * GIB, wait=True)),
+        ({"wait": "true"}, options.ServerOptions(BASE, 1, 2 * GIB, wait=True)),
+        ({"wait": "false"}, options.ServerOptions(BASE, 1, 2 * GIB)),
         ({"memory": 2 * GIB}, options.ServerOptions(BASE, 1, 2 * GIB)),
         (
             {"image": "registry.example.org:5000/group/lab:v1"},
@@ -39,7 +43,7 @@ def test_what_is_on_offer_is_given(
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"gpu": 1}, "Unknown server option “gpu”: the options are image, cpu and memory."),
+        ({"gpu": 1}, "Unknown server option “gpu”: the options are image, cpu, memory and wait."),
         ({"cpu": 64}, "cpu must be a number from 0.5 to 4, not “64”."),
         ({"cpu": "many"}, "cpu must be a number from 0.5 to 4, not “many”."),
         ({"cpu": "nan"}, "cpu must be a number from 0.5 to 4, not “nan”."),
@@ -47,6 +51,8 @@ def test_what_is_on_offer_is_given(
         ({"cpu": -1}, "cpu must be a number from 0.5 to 4, not “-1”."),
         ({"memory": "1T"}, "memory must be an amount from 1G to 8G, such as 8G, not “1T”."),
         ({"memory": "2 gigs"}, "memory must be an amount from 1G to 8G, such as 8G, not “2 gigs”."),
+        ({"wait": "later"}, "wait must be true or false, not “later”."),
+        ({"wait": 1}, "wait must be true or false, not “1”."),
         ({"memory": None}, "memory must be an amount from 1G to 8G, such as 8G, not “None”."),
     ],
 )
@@ -119,6 +125,26 @@ def test_what_is_impossible_says_why_and_is_not_selected(config: Config) -> None
         "8G": "more than your groups may have"
     }
     assert [c.value for c in (*offer.cpus, *offer.memories) if c.selected] == ["1", "2G"]
+
+
+def test_what_is_not_free_now_is_shown_as_such(config: Config) -> None:
+    bounds = options.Bounds(4, 8 * GIB, free_cpu=1, free_memory=3 * GIB)
+    offer = options.offer(config, {"memory": "4G"}, bounds=bounds)
+    assert [c.value for c in (*offer.cpus, *offer.memories) if c.busy] == ["2", "4", "4G", "8G"]
+    assert not any(c.reason for c in (*offer.cpus, *offer.memories)), "they may be waited for"
+    assert [c.value for c in offer.memories if c.selected] == ["4G"]
+
+
+def test_waiting_is_offered_only_where_room_is_limited(config: Config) -> None:
+    assert options.offer(config, {}).wait_minutes == 0
+    for room, minutes in (
+        (Room(memory=1, patience=90), 2),
+        (Room(cpu=4), 60),
+        (Room(memory=1, waiting=0), 0),
+    ):
+        servers = config.servers.model_copy(update={"room": room})
+        limited = config.model_copy(update={"servers": servers})
+        assert options.offer(limited, {}).wait_minutes == minutes
 
 
 def test_what_is_impossible_is_refused(config: Config) -> None:

@@ -5,7 +5,15 @@ import pytest
 from quaderno.hub import start_failures as causes
 from quaderno.hub.failures import Cause
 
-ABOUT = {"image": "r.example.org/x:1", "code": 3, "limit": "1.1 GB", "seconds": 120}
+ABOUT = {
+    "image": "r.example.org/x:1",
+    "code": 3,
+    "limit": "1.1 GB",
+    "seconds": 120,
+    "minutes": 60,
+    "waiting": 5,
+    "why": "0 GB are free",
+}
 ALL = {name: value for name, value in vars(causes).items() if isinstance(value, Cause)}
 
 
