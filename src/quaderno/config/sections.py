@@ -1,7 +1,7 @@
 """The groups of settings: each one's type, default and help, declared here and nowhere else."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -218,6 +218,9 @@ class Image(Section):
     display_name: str = Field(description="Name that people see.")
     description: str = Field("", description="One line about what is inside.")
     reference: str = Field(description="Image reference, as for `docker pull`.")
+    groups: list[Group] = Field(
+        [], description="Groups whose members may use it; everybody when empty."
+    )
 
 
 class Servers(Section):
@@ -239,6 +242,9 @@ class Servers(Section):
         ["*"],
         description="Shell-style patterns of image references that people may bring themselves; "
         "an empty list allows the catalogue only.",
+    )
+    own_images_groups: list[Group] = Field(
+        [], description="Groups whose members may bring images; everybody when empty."
     )
     own_images_size: Limit = Field(
         parse_memory("50G"),
@@ -317,9 +323,23 @@ class Servers(Section):
         names = [image.name for image in images]
         if len(set(names)) < len(names):
             raise ValueError("two images have the same `name`")
+        if all(image.groups for image in images):
+            raise ValueError("one image at least must be for everybody, without `groups`")
         return images
+
+    def images_for(self, groups: Container[str]) -> list[Image]:
+        """Those of the catalogue that a member of `groups` may use; one at least."""
+        return [one for one in self.images if _includes(one.groups, groups)]
+
+    def own_images_for(self, groups: Container[str]) -> list[str]:
+        """Patterns of references that a member of `groups` may bring."""
+        return self.own_images if _includes(self.own_images_groups, groups) else []
 
     @property
     def gateway(self) -> str:
         """Address on this host where servers reach the hub's API and the store."""
         return str(next(ipaddress.IPv4Network(self.network).hosts()))
+
+
+def _includes(admitted: list[str], groups: Container[str]) -> bool:
+    return not admitted or any(group in groups for group in admitted)

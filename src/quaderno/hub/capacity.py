@@ -71,10 +71,10 @@ def bounds(
     config: Config, groups: Iterable[str], machine: Amount | None, free: Amount | None = None
 ) -> Bounds:
     """The most that a member of `groups` may have on `machine`, of which `free` is left now."""
-    groups = list(groups)
+    groups = frozenset(groups)
     cpu, memory = config.servers.cpu.limit_of(groups), config.servers.memory.limit_of(groups)
     if machine is None:
-        return Bounds(cpu, memory)
+        return Bounds(cpu, memory, groups=groups)
     whole, free = room(config, machine), free or Amount(math.inf, math.inf)
     return Bounds(
         cpu,
@@ -83,6 +83,7 @@ def bounds(
         machine_memory=min(machine.memory, whole.memory),
         free_cpu=free.cpu,
         free_memory=free.memory,
+        groups=groups,
     )
 
 

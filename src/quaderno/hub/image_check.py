@@ -9,7 +9,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import ClassVar
@@ -59,9 +59,11 @@ class Recent:
 _recent = Recent()
 
 
-async def check(config: Config, client: APIClient, image: str, within: float) -> Finding:
-    """What is known of `image`, in `within` seconds at most; raises nothing."""
-    if finding := preflight.allowed(config, image):
+async def check(
+    config: Config, client: APIClient, image: str, within: float, groups: Collection[str] = ()
+) -> Finding:
+    """What a member of `groups` is told of `image`, in `within` seconds at most; raises nothing."""
+    if finding := preflight.allowed(config, image, groups):
         return finding
     try:
         async with asyncio.timeout(within), pulling.connection(client) as engine:
@@ -70,9 +72,11 @@ async def check(config: Config, client: APIClient, image: str, within: float) ->
         return preflight.NO_ANSWER
 
 
-async def require(config: Config, client: APIClient, image: str) -> None:
-    """Raises StartFailure when a server cannot start from `image`."""
-    finding = await check(config, client, image, WITHIN_AT_START)
+async def require(
+    config: Config, client: APIClient, image: str, groups: Collection[str] = ()
+) -> None:
+    """Raises StartFailure when a member of `groups` cannot start a server from `image`."""
+    finding = await check(config, client, image, WITHIN_AT_START, groups)
     if finding.level == "refused":
         raise StartFailure(finding.message, reason=finding.cause)
 
@@ -135,7 +139,9 @@ class ImageCheckHandler(ScopedHandler):
             raise web.HTTPError(HTTPStatus.BAD_REQUEST, error.message) from error
         if wait := math.ceil(self._rates.wait(self.current_user.name)):
             raise TooOftenError("image checks", wait)
-        finding = await check(self.authenticator.quaderno, user.spawner.client, image, WITHIN)
+        groups = [group.name for group in user.groups]
+        client = user.spawner.client
+        finding = await check(self.authenticator.quaderno, client, image, WITHIN, groups)
         self.set_header("Cache-Control", "no-store")
         self.write(asdict(finding))
 

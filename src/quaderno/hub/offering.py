@@ -35,12 +35,16 @@ class Offers(RemembersImages):
         await self._machine.look(self.client)
         return await super().get_options_form()  # type: ignore[misc]
 
+    @property
+    def groups(self) -> list[str]:
+        """The names of this person's groups."""
+        return [group.name for group in self.user.groups]
+
     def bounds(self) -> Bounds:
         """The most that this person may have."""
-        groups = [group.name for group in self.user.groups]
         room, taken = self._room()
         free = Amount(0, 0) if len(self._waiting.line) else room - taken
-        return capacity.bounds(self.quaderno, groups, self._machine.has, free)
+        return capacity.bounds(self.quaderno, self.groups, self._machine.has, free)
 
     def offered(self, last: Mapping[str, Any], *, suggested: bool) -> Offer:
         """The form's choices, with those of `last` selected where they are possible."""

@@ -6,7 +6,7 @@ Pure: reads the configuration, touches nothing.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -41,7 +41,7 @@ class ServerOptions:
 
 @dataclass(frozen=True)
 class Bounds:
-    """The most that somebody may have: by their groups, by what the machine has, and now."""
+    """What somebody may have: by their groups, by what the machine has, and now."""
 
     cpu: float
     memory: int
@@ -49,6 +49,7 @@ class Bounds:
     machine_memory: float = math.inf
     free_cpu: float = math.inf
     free_memory: float = math.inf
+    groups: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,14 @@ def offer(
     bounds = bounds or _everybody(config)
     chosen = possible(config, last, bounds)
     servers = config.servers
-    catalogue = {image.reference: image.name for image in servers.images}
+    images = servers.images_for(bounds.groups)
+    catalogue = {image.reference: image.name for image in images}
     wanted = last.get("image")
     typed = isinstance(wanted, str) and wanted not in (*catalogue, *catalogue.values())
     return Offer(
-        images=servers.images,
-        selected_image=catalogue.get(chosen.image, servers.images[0].name),
-        own_images_allowed=bool(servers.own_images),
+        images=images,
+        selected_image=catalogue.get(chosen.image, images[0].name),
+        own_images_allowed=bool(servers.own_images_for(bounds.groups)),
         own_image=str(wanted)[:512] if typed else "",
         cpus=[
             Choice(
@@ -190,12 +192,13 @@ def parse(config: Config, data: Mapping[str, Any], bounds: Bounds | None = None)
         )
     servers = config.servers
     bounds = bounds or _everybody(config)
+    first = servers.images_for(bounds.groups)[0]
     # Never below the least: an operator's mistake is the engine's to refuse.
     cpus, amounts = servers.cpu.choices, servers.memory.choices
     most_cpu = max(min(cpus), min(bounds.cpu, bounds.machine_cpu))
     most_memory = max(min(amounts), int(min(bounds.memory, bounds.machine_memory)))
     return ServerOptions(
-        image=_image(config, data.get("image", servers.images[0].name)),
+        image=permitted(config, data.get("image", first.name), bounds.groups),
         cpu=_cpu(data.get("cpu", min(servers.cpu.default, most_cpu)), min(cpus), most_cpu),
         memory=_memory(
             data.get("memory", min(servers.memory.default, most_memory)), min(amounts), most_memory
@@ -204,20 +207,23 @@ def parse(config: Config, data: Mapping[str, Any], bounds: Bounds | None = None)
     )
 
 
-def _image(config: Config, value: Any) -> str:
-    for image in config.servers.images:
+def permitted(config: Config, value: Any, groups: Collection[str]) -> str:
+    """The reference of the image `value`, for a member of `groups`. Raises OptionsError."""
+    images = config.servers.images_for(groups)
+    for image in images:
         if value in (image.name, image.reference):
             return image.reference
-    names = ", ".join(image.name for image in config.servers.images)
+    names = ", ".join(image.name for image in images)
     if not isinstance(value, str) or len(value) > 512 or not _REFERENCE.fullmatch(value):
         raise OptionsError(
             f"{quote(value)} is not an image: use a name of the catalogue ({names})"
             " or an image reference such as registry.example.org/group/image:tag."
         )
-    if not any(fnmatchcase(value, pattern) for pattern in config.servers.own_images):
-        allowed = " or one that matches ".join(
-            [f"one of the catalogue ({names})", *config.servers.own_images]
-        )
+    if any(value in (image.name, image.reference) for image in config.servers.images):
+        raise OptionsError(f"The image {quote(value)} is not for your groups: choose {names}.")
+    own = config.servers.own_images_for(groups)
+    if not any(fnmatchcase(value, pattern) for pattern in own):
+        allowed = " or one that matches ".join([f"one of the catalogue ({names})", *own])
         raise OptionsError(f"The image {quote(value)} is not allowed here: choose {allowed}.")
     return value
 

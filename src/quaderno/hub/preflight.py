@@ -5,7 +5,7 @@ sentence for the person. What cannot be known now is a warning, for the start ma
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,10 +65,11 @@ def wanted(body: Any) -> str:
     return body["image"].strip()
 
 
-def allowed(config: Config, image: str) -> Finding | None:
-    """What the configuration alone says of `image`; None when the engine is to be asked."""
+def allowed(config: Config, image: str, groups: Collection[str] = ()) -> Finding | None:
+    """What the configuration alone says of `image` to a member of `groups`; None when the engine
+    is to be asked."""
     try:
-        reference = options.parse(config, {"image": image}).image
+        reference = options.permitted(config, image, groups)
     except OptionsError as error:
         return Finding("refused", error.message, cause="options")
     catalogue = {entry.reference for entry in config.servers.images}

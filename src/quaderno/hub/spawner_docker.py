@@ -123,7 +123,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
     async def check_allowed(self, image: str) -> str:
         """dockerspawner's hook; `options.parse` has allowed and resolved the image already."""
         image = self.chosen.image if self.chosen else image
-        await image_check.require(self.quaderno, self.client, image)
+        await image_check.require(self.quaderno, self.client, image, self.groups)
         return image
 
     # --- start

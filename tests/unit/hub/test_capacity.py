@@ -1,6 +1,7 @@
 """What people may choose, and what is said of the machine."""
 
 import asyncio
+import math
 from typing import Any
 
 import docker
@@ -36,11 +37,23 @@ def by_group(config: Config) -> Config:
 def test_of_several_groups_the_largest_limit_counts(
     config: Config, groups: list[str], cpu: float, memory: int
 ) -> None:
-    assert capacity.bounds(by_group(config), groups, None) == Bounds(cpu, memory)
+    found = capacity.bounds(by_group(config), groups, None)
+    assert found == Bounds(cpu, memory, groups=frozenset(groups))
 
 
 def test_the_machine_bounds_everybody(config: Config) -> None:
     assert capacity.bounds(config, [], Amount(2, 4 * GIB)) == Bounds(4, 8 * GIB, 2, 4 * GIB)
+
+
+def test_room_bounds_everybody_too_and_what_is_left_of_it_now(config: Config) -> None:
+    room = config.servers.room.model_copy(update={"memory": 0.5, "cpu": 4})
+    servers = config.servers.model_copy(update={"room": room})
+    limited = config.model_copy(update={"servers": servers})
+    machine = Amount(2, 8 * GIB)
+    assert capacity.room(limited, machine) == Amount(8, 4 * GIB)
+    assert capacity.room(config, machine) == Amount(math.inf, math.inf)
+    found = capacity.bounds(limited, [], machine, Amount(1, GIB))
+    assert found == Bounds(4, 8 * GIB, 2, 4 * GIB, 1, GIB)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from quaderno.config import Config, Servers
+from quaderno.config import Config, Image, Servers
 from quaderno.config.choices import Room
 from quaderno.errors import OptionsError
-from quaderno.hub import options
+from quaderno.hub import options, preflight
 
 GIB = 2**30
 BASE = Servers().images[0].reference
@@ -158,6 +159,50 @@ def test_what_is_impossible_is_refused(config: Config) -> None:
 def test_nobody_gets_more_by_saying_nothing(config: Config) -> None:
     bounds = options.Bounds(cpu=0.5, memory=GIB)
     assert options.parse(config, {}, bounds) == options.ServerOptions(BASE, 0.5, GIB)
+
+
+def by_group(config: Config) -> Config:
+    """With an image for some, and images of one's own for others."""
+    ml = Image(name="ml", display_name="ML", reference="lab/ml:1", groups=["/dev/ml"])
+    servers = config.servers.model_copy(
+        update={"images": [ml, *config.servers.images], "own_images_groups": ["/experts"]}
+    )
+    return config.model_copy(update={"servers": servers})
+
+
+def member_of(*groups: str) -> options.Bounds:
+    return options.Bounds(4, 8 * GIB, groups=frozenset(groups))
+
+
+def test_images_of_a_group_are_for_its_members(config: Config) -> None:
+    limited = by_group(config)
+    theirs, others = member_of("/dev/ml", "/x"), member_of("/dev")
+    assert [i.name for i in options.offer(limited, {}, bounds=theirs).images] == ["ml", "base"]
+    assert [i.name for i in options.offer(limited, {}, bounds=others).images] == ["base"]
+    assert [i.name for i in options.offer(limited, {}).images] == ["base"]
+    assert options.parse(limited, {"image": "ml"}, theirs).image == "lab/ml:1"
+    assert options.parse(limited, {}, theirs).image == "lab/ml:1", "the first is the default"
+    assert options.parse(limited, {}, others).image == BASE
+    for asked in ("ml", "lab/ml:1"):
+        with pytest.raises(OptionsError, match=r"not for your groups: choose base\."):
+            options.parse(limited, {"image": asked}, others)
+
+
+def test_some_groups_may_bring_images(config: Config) -> None:
+    limited = by_group(config)
+    experts, others = member_of("/experts"), member_of("/dev")
+    assert options.parse(limited, {"image": "lab/mine:1"}, experts).image == "lab/mine:1"
+    assert options.offer(limited, {}, bounds=experts).own_images_allowed
+    assert not options.offer(limited, {}, bounds=others).own_images_allowed
+    with pytest.raises(OptionsError, match=r"not allowed here: choose one of the catalogue \(base"):
+        options.parse(limited, {"image": "lab/mine:1"}, others)
+    for groups, refused in ((["/experts"], False), (["/dev"], True), ([], True)):
+        assert bool(preflight.allowed(limited, "lab/mine:1", groups)) == refused
+
+
+def test_one_image_is_for_everybody() -> None:
+    with pytest.raises(ValidationError, match="one image at least must be for everybody"):
+        Servers(images=[Image(name="ml", display_name="ML", reference="m:1", groups=["/ml"])])
 
 
 JSON = st.recursive(
