@@ -1,14 +1,16 @@
 """Removes the images that people brought and nobody has used for longest, beyond a budget.
 
 A service that the hub starts. It looks once a minute and remembers what it saw in a file; an image
-is used while there is a container of it. What it knows is a minute behind; what it removes is
-looked at anew before, and the engine itself refuses to remove an image that has a container.
+is used while there is a container of it, and when a start has fetched it. What it knows is a minute
+behind; what it removes is looked at anew before, and the engine itself refuses to remove an image
+that has a container.
 """
 
 import logging
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -17,7 +19,7 @@ from docker.utils import kwargs_from_env
 
 from quaderno import config as quaderno_config
 from quaderno.config import Config
-from quaderno.hub import own_images
+from quaderno.hub import fetched_images, own_images
 from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.own_images import Here, Use
 from quaderno.quantities import say_amount
@@ -51,8 +53,14 @@ def clean(config: Config, client: docker.APIClient, now: float, told: set[str]) 
     """
     here = look(config, client)
     file = own_images.register_file(config)
-    register = own_images.after_look(read(file), here, now)
+    fetched = list(fetched_images.come(config, client, now))
+    register = {identifier: use for _, identifier, use in fetched} | read(file)
+    register = own_images.after_look(register, here, now)
     _write(file, own_images.dump(register))
+    for note, _, _ in fetched:
+        note.unlink(missing_ok=True)
+    # One that has just come gets its container before the next look.
+    here = replace(here, used=here.used | {identifier for _, identifier, _ in fetched})
     catalogue = set(_catalogue(config, client))
     for identifier in own_images.surplus(register, here, catalogue, config.servers.own_images_size):
         use, size = register[identifier], here.sizes[identifier]

@@ -17,11 +17,11 @@ from quaderno.config import Config
 from quaderno.errors import OptionsError, StorageError
 from quaderno.hub import (
     endings,
+    fetched_images,
     image_check,
     leaving,
     networks,
     options,
-    pulling,
     server,
     start_failures,
 )
@@ -174,8 +174,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
         try:
             await self.docker("inspect_image", image)
         except NotFound:
-            patience = self.quaderno.servers.stall_timeout
-            await pulling.pull(self.client, image, self.steps, self.log, stall_timeout=patience)
+            await fetched_images.pull(self.quaderno, self.client, image, self.steps, self.log)
         self.steps.done("image")
 
     async def get_command(self) -> list[str]:
