@@ -1,14 +1,16 @@
-"""What contract and service tests share: a container engine that runs."""
+"""What contract and service tests share: a container engine that runs, pictures of pages."""
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from quaderno import host
 from tests.service.running import wait_for
+
+SCREENSHOTS = Path(__file__).parents[1] / "docs" / "images"
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,25 @@ def container_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     yield
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: not Path(f"/proc/{pid}").exists(), 60, "the end of dockerd")
+
+
+@pytest.fixture
+def screenshot() -> Callable[..., None]:
+    """Save a picture of a page for the documentation, at desktop and at phone width.
+
+    Only where QUADERNO_SCREENSHOTS says so, lest each test run change the documentation; the
+    pages are driven the same way in any case.
+    """
+    from playwright.sync_api import Page
+
+    def take(page: Page, name: str, phone: bool = True) -> None:
+        widths = {"": (1280, 800)} | ({"-phone": (390, 844)} if phone else {})
+        for suffix, (width, height) in widths.items():
+            page.set_viewport_size({"width": width, "height": height})
+            picture = page.screenshot()
+            if os.environ.get("QUADERNO_SCREENSHOTS"):
+                SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+                (SCREENSHOTS / f"{name}{suffix}.png").write_bytes(picture)
+        page.set_viewport_size({"width": 1280, "height": 800})
+
+    return take

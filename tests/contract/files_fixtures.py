@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +13,15 @@ import httpx
 from quaderno import config as configuration
 from quaderno.config import Config
 from quaderno.files import BASE, component, pages
-from tests.contract.storage_fixtures import Issuer, Program, eventually, json_server
+from quaderno.storage import buckets
+from tests.contract.storage_fixtures import (
+    Issuer,
+    Program,
+    Store,
+    eventually,
+    json_server,
+    new_config,
+)
 
 
 class LoginHub:
@@ -22,6 +31,7 @@ class LoginHub:
     def __init__(self, config: Config, issuer: Issuer) -> None:
         self.config, self.issuer = config, issuer
         self.silent = self.ended = False
+        self.quota = {"used": 7, "limit": 8, "text": "7 bytes of 8 bytes used"}
 
     def get(self, path: str, token: str) -> tuple[int, Any]:
         """The answer to `GET /hub/api{path}`."""
@@ -32,7 +42,7 @@ class LoginHub:
             scopes = ["access:services!service=files"]
             return 200, {"name": user, "kind": "user", "groups": [], "scopes": scopes}
         if path == f"/quaderno/users/{user}/storage":
-            return 200, {"quota": {"used": 7, "limit": 8, "text": "7 bytes of 8 bytes used"}}
+            return 200, {"quota": self.quota}
         if self.ended or path != f"/quaderno/users/{user}/s3-keys":
             return 403, {"message": "no"}
         return 200, self.issuer.keys(user).container_credentials()
@@ -52,6 +62,42 @@ class LoginHub:
 
         with json_server(self.config.ports.hub, answer, lambda body: self.post(parse_qs(body))):
             yield
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A store, a hub and the page; Alice is logged in, and has her S3 client to check with."""
+
+    config: Config
+    hub: LoginHub
+    store: Store
+    log: Path
+    alice: "Visitor"
+    s3: Any
+
+
+@contextmanager
+def running_world(directory: Path) -> Iterator[World]:
+    """In which the page is at its public address, and so is the store, without an edge."""
+    made = new_config(directory)
+    embedded = made.model_copy(update={"public_url": f"http://127.0.0.1:{made.ports.files}"})
+    issuer, store = Issuer(embedded), Store(embedded)
+    outside = {"embedded": False, "endpoint": embedded.store_endpoint}
+    config = embedded.model_copy(update={"store": embedded.store.model_copy(update=outside)})
+    hub = LoginHub(config, issuer)
+    with ExitStack() as stack:
+        stack.enter_context(issuer.serving())
+        stack.callback(store.stop)
+        store.start()
+        for name in ("alice", "bob"):
+            keys = issuer.keys(name)
+            buckets.ensure_personal_bucket(config, name, keys)
+            buckets.ensure_scratch_area(config, name, keys)
+        stack.enter_context(hub.serving())
+        log = stack.enter_context(running_page(config))
+        alice = stack.enter_context(Visitor(config))
+        alice.log_in("alice")
+        yield World(config, hub, store, log, alice, buckets.client(config, issuer.keys("alice")))
 
 
 @contextmanager

@@ -3,22 +3,17 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from html import unescape
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
-from quaderno.config import Config
 from quaderno.files import BASE, pages
-from quaderno.storage import buckets
-from tests.contract.files_fixtures import LoginHub, Visitor, running_page
-from tests.contract.storage_fixtures import Issuer, Store, eventually, new_config
+from tests.contract.files_fixtures import Visitor, World, running_page, running_world
+from tests.contract.storage_fixtures import eventually, new_config
 from tests.secret_settings import secret_values
 
 ODD_NAMES = [
@@ -35,39 +30,10 @@ ODD_NAMES = [
 ]
 
 
-@dataclass(frozen=True, eq=False)
-class World:
-    """A store, a hub and the page; Alice is logged in, and has her S3 client to check with."""
-
-    config: Config
-    hub: LoginHub
-    store: Store
-    log: Path
-    alice: Visitor
-    s3: Any
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    embedded = new_config(tmp_path_factory.mktemp("files"))
-    issuer, store = Issuer(embedded), Store(embedded)
-    # As an external store, because there is no edge at its public address.
-    outside = {"embedded": False, "endpoint": embedded.store_endpoint}
-    config = embedded.model_copy(update={"store": embedded.store.model_copy(update=outside)})
-    hub = LoginHub(config, issuer)
-    with ExitStack() as stack:
-        stack.enter_context(issuer.serving())
-        stack.callback(store.stop)
-        store.start()
-        for name in ("alice", "bob"):
-            keys = issuer.keys(name)
-            buckets.ensure_personal_bucket(config, name, keys)
-            buckets.ensure_scratch_area(config, name, keys)
-        stack.enter_context(hub.serving())
-        log = stack.enter_context(running_page(config))
-        alice = stack.enter_context(Visitor(config))
-        alice.log_in("alice")
-        yield World(config, hub, store, log, alice, buckets.client(config, issuer.keys("alice")))
+    with running_world(tmp_path_factory.mktemp("files")) as world:
+        yield world
 
 
 def names_on(page: httpx.Response) -> list[str]:

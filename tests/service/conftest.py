@@ -1,8 +1,6 @@
 """One running instance for all service tests, and a browser."""
 
-import os
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +9,6 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from tests.service.running import Hub, Service, running_service
 
 LOG_LINES = 60
-SCREENSHOTS = Path(__file__).parents[2] / "docs" / "images"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -63,25 +60,3 @@ def person(chromium: Browser) -> Iterator[Callable[[], BrowserContext]]:
     yield sit_down
     for context in contexts:
         context.close()
-
-
-@pytest.fixture
-def screenshot() -> Callable[..., None]:
-    """Save a picture of a page for the documentation, at desktop and at phone width.
-
-    Only where QUADERNO_SCREENSHOTS says so, lest each test run change the documentation; the
-    pages are driven the same way in any case.
-    """
-    from playwright.sync_api import Page
-
-    def take(page: Page, name: str, phone: bool = True) -> None:
-        widths = {"": (1280, 800)} | ({"-phone": (390, 844)} if phone else {})
-        for suffix, (width, height) in widths.items():
-            page.set_viewport_size({"width": width, "height": height})
-            picture = page.screenshot()
-            if os.environ.get("QUADERNO_SCREENSHOTS"):
-                SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-                (SCREENSHOTS / f"{name}{suffix}.png").write_bytes(picture)
-        page.set_viewport_size({"width": 1280, "height": 800})
-
-    return take

@@ -87,7 +87,6 @@ def test_files_from_the_upload_to_the_link(
     drop(page, "dropped.txt")
     expect(page.get_by_role("link", name="dropped.txt", exact=True)).to_be_visible(timeout=SOON)
     page.get_by_role("link", name="My files").first.click()
-    screenshot(page, "web-files")
 
     (tmp_path / "run.bin").write_bytes(b"not sent")
     upload(page, tmp_path / "run.bin")

@@ -74,6 +74,7 @@ def application(config: Config, site: Site) -> web.Application:
         ("health", HealthHandler, {}),
         ("oauth_callback", CallbackHandler, shared),
         ("", browsing.FolderHandler, shared),
+        ("search", browsing.SearchHandler, shared),
         ("usage", browsing.UsageHandler, shared),
         ("item", browsing.ItemHandler, shared),
         ("download", browsing.DownloadHandler, shared),

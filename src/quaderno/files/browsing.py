@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 
-from quaderno.files import pages, places, problems
+from quaderno.files import finding, pages, places, problems
 from quaderno.files.handlers import Handler, usable
 from quaderno.files.places import Area
 from quaderno.files.problems import PageError
-from quaderno.files.store import Store
+from quaderno.files.store import MOST_SEARCHED, MOST_SORTED, PAGE, Store
 
 SHARE_TIMES = (300, 900, 1800, 3600, 6 * 3600)  # seconds on offer, where the keys live that long
 # What a form has done; of an address made by others, no other words are told.
@@ -19,38 +19,78 @@ NOTICES = {
     "copied": "Copied:",
     "published": "Everybody can read it now:",
 }
+_LONGEST_SEARCH = 200  # characters
 _LINK_LIFE = 300  # seconds to begin a download
 _PASSED_ON = ("Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified")
 _ASKED_ON = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
 
 
 class FolderHandler(Handler):
-    """`GET ?area=A&prefix=P&after=T`: a page of a folder."""
+    """`GET ?area=A&prefix=P&sort=S&after=T`: a page of a folder."""
 
     async def get(self) -> None:
-        area = self.area(self.get_argument("area", "home"))
-        prefix = self.text("prefix")
-        if prefix:
-            usable(prefix)
-        if prefix and not prefix.endswith("/"):
-            raise PageError(HTTPStatus.BAD_REQUEST, "The address of a folder ends in a slash.")
-        after = self.get_argument("after", "")
+        area, prefix = self.folder()
+        sort, after = finding.usable_sort(self.get_argument("sort", "")), self.text("after")
         store = await self.store()
-        listing = await self.ask(store.look, area.bucket, prefix, after)
+        listing = await self.ask(_listing, store, area.bucket, prefix, sort, after)
         self.page(
             "folder.html",
-            area=area,
-            areas=self.areas.values(),
-            prefix=prefix,
-            crumbs=places.crumbs(area, prefix),
-            entries=listing.entries,
-            more=listing.more,
-            later=bool(after),
-            writable=area.writable(prefix),
+            **self.around(area, prefix),
+            listing=listing,
+            sort=sort,
+            after=after,
+            most_sorted=MOST_SORTED,
             direct=self.site.config.files.direct,
             done=NOTICES.get(self.get_argument("done", ""), ""),
             name=self.text("name"),
         )
+
+    def folder(self) -> tuple[Area, str]:
+        """The area and the folder of this request; raises PageError."""
+        area, prefix = self.area(self.get_argument("area", "home")), self.text("prefix")
+        if prefix and not usable(prefix).endswith("/"):
+            raise PageError(HTTPStatus.BAD_REQUEST, "The address of a folder ends in a slash.")
+        return area, prefix
+
+    def around(self, area: Area, prefix: str) -> dict[str, Any]:
+        """What pages that list something have in common."""
+        return {
+            "area": area,
+            "areas": self.areas.values(),
+            "prefix": prefix,
+            "crumbs": places.crumbs(area, prefix),
+            "writable": area.writable(prefix),
+            "wanted": "",
+        }
+
+
+class SearchHandler(FolderHandler):
+    """`GET ?area=A&prefix=P&wanted=W&after=K`: what is below a folder and has W in its name."""
+
+    async def get(self) -> None:
+        area, prefix = self.folder()
+        wanted, after = self.text("wanted").strip()[:_LONGEST_SEARCH], self.text("after")
+        if not wanted:
+            return self.redirect(pages.link("", area=area.name, prefix=prefix))
+        store = await self.store()
+        listing = await self.ask(store.search, area.bucket, prefix, wanted, after)
+        return self.page(
+            "search.html",
+            **self.around(area, prefix) | {"wanted": wanted},
+            listing=listing,
+            most=MOST_SEARCHED,
+        )
+
+
+def _listing(store: Store, bucket: str, prefix: str, sort: str, after: str) -> places.Listing:
+    """In the store's order, in which it gives pages, or sorted: then `after` counts entries."""
+    if sort in ("", "name") or not (after.isascii() and (after.isdigit() or not after)):
+        return store.look(bucket, prefix, after)
+    whole = store.list_all(bucket, prefix)
+    start = int(after[:9] or 0)
+    entries = finding.arranged(whole.entries, sort)[start : start + PAGE]
+    more = str(start + PAGE) if start + PAGE < len(whole.entries) else ""
+    return places.Listing(entries, more, complete=not whole.more)
 
 
 class UsageHandler(Handler):

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import jinja2
 
 from quaderno.config import Config
-from quaderno.files import BASE, STATIC, TEMPLATES, places
+from quaderno.files import BASE, STATIC, TEMPLATES, finding, places
 from quaderno.quantities import say_amount
 
 
@@ -62,8 +62,11 @@ def environment(config: Config) -> jinja2.Environment:
         "service_name": config.name,
         "contact": config.contact,
         "link": link,
+        "columns": finding.COLUMNS,
+        "next_sort": finding.next_sort,
         "kind": places.kind,
         "name_of": places.name_of,
+        "folder_of": places.folder_of,
         "size": lambda size: "" if size is None else say_amount(size),
     }
     made.globals.update(known)

@@ -6,6 +6,7 @@ It is never a path of ours: in addresses it is one percent-encoded parameter, el
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
@@ -48,6 +49,25 @@ class Area:
     def server_path(self, key: str) -> str:
         """Where it is in their server."""
         return f"/workarea/{self.path}/{key}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A folder, whose key ends in a slash and of which nothing else is known, or an object."""
+
+    key: str
+    size: int | None = None  # bytes
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A page of a folder; `more` continues it, and is empty at its end. It is not `complete` where
+    the folder is too large to be sorted, and the rest is on no page."""
+
+    entries: list[Entry]
+    more: str
+    complete: bool = True
 
 
 def areas(config: Config, username: str) -> dict[str, Area]:

@@ -15,13 +15,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.manager import TransferConfig, TransferManager
 
 from quaderno.config import Config
-from quaderno.files import places, problems
+from quaderno.files import finding, places, problems
+from quaderno.files.places import Entry, Listing
 from quaderno.files.problems import NoBucketError, PageError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PAGE = 200  # entries
+MOST_SORTED = 10_000  # entries of a folder that are put into another order than the store's
+MOST_SEARCHED = 10_000  # objects that one page of a search looks at
 MOST_COPIES = 1000  # objects of a folder that are copied while somebody waits
 _BATCH = 1000  # objects that one request deletes at most (Amazon S3 API, DeleteObjects)
 _SESSION = botocore.session.get_session()  # its loader keeps the parsed service description
@@ -40,23 +43,6 @@ class Keys:
     def left(self) -> float:
         """Seconds of life."""
         return (self.end - datetime.now(UTC)).total_seconds()
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A folder, whose key ends in a slash and of which nothing else is known, or an object."""
-
-    key: str
-    size: int | None = None  # bytes
-    modified: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A page of a folder; `more` continues it, and is empty at its end."""
-
-    entries: list[Entry]
-    more: str
 
 
 class Store:
@@ -80,12 +66,12 @@ class Store:
                 self._s3.create_bucket(Bucket=bucket, **self._where)
             return self.list(bucket, prefix, after)
 
-    def list(self, bucket: str, prefix: str, after: str = "") -> Listing:
+    def list(self, bucket: str, prefix: str, after: str = "", most: int = PAGE) -> Listing:
         """A page of the folder `prefix`, from the token `after` of the page before."""
         more: Any = {"ContinuationToken": after} if after else {}
         with _asking("list this folder"):
             page = self._s3.list_objects_v2(
-                Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=PAGE, **more
+                Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=most, **more
             )
         folders = [Entry(found["Prefix"]) for found in page.get("CommonPrefixes", ())]
         files = [
@@ -94,6 +80,30 @@ class Store:
             if found["Key"] != prefix or found["Size"]  # else it says that the folder exists
         ]
         return Listing([*folders, *files], page.get("NextContinuationToken", ""))
+
+    def list_all(self, bucket: str, prefix: str) -> Listing:
+        """The whole folder `prefix`, or its first MOST_SORTED entries with `more`."""
+        entries: list[Entry] = []
+        more = ""
+        while len(entries) < MOST_SORTED:
+            page = self.list(bucket, prefix, more, _BATCH)
+            entries += page.entries
+            more = page.more
+            if not more:
+                break
+        return Listing(entries, more)
+
+    def search(self, bucket: str, prefix: str, wanted: str, after: str = "") -> Listing:
+        """A page of what is below `prefix` and has `wanted` in its name; `after` is the key of the
+        object at which the page before ended."""
+        finder, hits, last = finding.Finder(prefix, wanted, after), [], ""
+        below = self.below(bucket, prefix, after)
+        for entry in itertools.islice(below, MOST_SEARCHED):
+            hits += [entry if key == entry.key else Entry(key) for key in finder.found(entry.key)]
+            last = entry.key
+            if len(hits) >= PAGE:
+                break
+        return Listing(hits, last if any(True for _ in below) else "")
 
     def show(self, bucket: str, key: str) -> Entry:
         """What is known of an object."""
@@ -113,9 +123,10 @@ class Store:
             raise
         return True
 
-    def below(self, bucket: str, prefix: str) -> Iterator[Entry]:
-        """All objects whose keys begin with `prefix`."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    def below(self, bucket: str, prefix: str, after: str = "") -> Iterator[Entry]:
+        """All objects whose keys begin with `prefix`, and come after the key `after`."""
+        paginator = self._s3.get_paginator("list_objects_v2")
+        pages = paginator.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after)
         with _asking("list this folder"):
             for page in pages:
                 for found in page.get("Contents", ()):

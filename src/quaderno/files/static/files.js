@@ -1,4 +1,4 @@
-// What the pages do besides: dates in local time, arrow keys, copying, the quota. They work without.
+// What the pages do besides: dates in local time, keys, filter, copying, the quota. They work without.
 
 for (const time of document.querySelectorAll("time")) {
   const date = new Date(time.dateTime);
@@ -6,19 +6,75 @@ for (const time of document.querySelectorAll("time")) {
   time.textContent = date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 }
 
-// Up and Down go from name to name.
-const names = [...document.querySelectorAll(".f-list .f-name a")];
+// Keys: up, down, Home and End go from name to name, the space bar chooses, "/" is for finding.
+const rows = [...document.querySelectorAll(".f-list tbody tr")];
+const nameIn = (row) => row.querySelector(".f-name a");
+const find = document.getElementById("find");
+
+function rowFor(key, row) {
+  const shown = rows.filter((one) => !one.hidden);
+  const step = { ArrowDown: 1, ArrowUp: -1 }[key];
+  return step ? shown[shown.indexOf(row) + step] : { Home: shown[0], End: shown.at(-1) }[key];
+}
+
 document.addEventListener("keydown", (event) => {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  const row = document.activeElement?.closest(".f-list tbody tr");
-  if (step && row) {
-    const next = names[names.indexOf(row.querySelector(".f-name a")) + step];
-    if (next) {
-      event.preventDefault();
-      next.focus();
-    }
+  const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+  const writing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog");
+  const row = event.target.closest(".f-list tbody tr");
+  const next = plain && row && rowFor(event.key, row);
+  const box = row?.querySelector("input[type=checkbox]");
+  if (next) {
+    nameIn(next).focus();
+  } else if (plain && event.key === " " && box && event.target !== box) {
+    box.click();
+  } else if (plain && event.key === "/" && find && !writing) {
+    find.focus();
+  } else {
+    return;
   }
+  event.preventDefault();
 });
+
+// What is typed hides other names on this page at once; Enter finds below.
+const filtered = document.getElementById("filtered");
+const comparable = (text) => text.normalize("NFC").toLowerCase();
+const filter = () => {
+  const words = comparable(find.value).split(/\s+/).filter(Boolean);
+  for (const row of rows) {
+    const name = comparable(nameIn(row).textContent);
+    row.hidden = !words.every((word) => name.includes(word));
+  }
+  const count = rows.filter((row) => !row.hidden).length;
+  filtered.hidden = !words.length;
+  filtered.textContent = `${count} of ${rows.length} on this page; press Enter to look in all folders below.`;
+};
+if (find && filtered) {
+  find.addEventListener("input", filter);
+}
+
+// The box at the head of the others; there is something to delete when something is chosen.
+const boxes = rows.map((row) => row.querySelector("input[type=checkbox]")).filter(Boolean);
+const all = document.getElementById("all");
+const remove = document.getElementById("delete");
+if (all && remove) {
+  const count = () => {
+    const chosen = boxes.filter((box) => box.checked).length;
+    all.checked = chosen === boxes.length;
+    all.indeterminate = chosen > 0 && !all.checked;
+    remove.disabled = chosen === 0;
+  };
+  all.hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of boxes) {
+      box.checked = all.checked && !box.closest("tr").hidden;
+    }
+    count();
+  });
+  for (const box of boxes) {
+    box.addEventListener("change", count);
+  }
+  count();
+}
 
 for (const code of document.querySelectorAll(".f-addresses code")) {
   const button = document.createElement("button");

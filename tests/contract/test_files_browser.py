@@ -1,0 +1,170 @@
+"""The page of the object store in a real browser, at both widths, light and dark."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Route,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
+
+from quaderno.files import BASE, pages
+from quaderno.hub import STATIC
+from tests.contract.files_fixtures import World, running_world
+
+JUPYTERHUB = Path(sys.prefix) / "share" / "jupyterhub" / "static"
+PHONE, DESKTOP = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=800)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running_world(tmp_path_factory.mktemp("files-browser")) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=60_000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-quic"]
+        )
+        yield browser
+        browser.close()
+
+
+def _hub_static(route: Route) -> None:
+    """What the hub serves for the page's look."""
+    path = route.request.url.partition("?")[0]
+    ours = path.partition("/hub/quaderno/static/")[2]
+    file = STATIC / ours if ours else JUPYTERHUB / path.partition("/hub/static/")[2]
+    route.fulfill(path=file)
+
+
+@pytest.fixture
+def context(world: World, chromium: Browser) -> Iterator[BrowserContext]:
+    """Alice's browser, logged in."""
+    context = chromium.new_context(viewport=DESKTOP, base_url=world.config.public_url)
+    context.add_cookies(
+        [
+            {"name": c.name, "value": c.value or "", "url": world.config.public_url + BASE}
+            for c in world.alice.cookies.jar
+        ]
+    )
+    context.route(re.compile("/hub/(quaderno/)?static/"), _hub_static)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """Whose scripts break neither themselves nor the page's own policy."""
+    page, broken = context.new_page(), list[str]()
+    page.on("console", lambda said: broken.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    yield page
+    assert broken == []
+
+
+def expect_names(page: Page, *names: str) -> None:
+    """Those that are shown, soon."""
+    shown = page.locator(".f-list tbody tr:visible .f-name > a")
+    expect(shown).to_have_text([re.compile(f"^{re.escape(name)}$") for name in names])
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe-core finds that is serious or worse."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['html']} {node['failureSummary']}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+def test_a_folder_is_sorted_filtered_and_searched(world: World, page: Page) -> None:
+    for key, size in {"b.csv": 3, "Ä.txt": 1, "z/deep/Straße.png": 5, "z/x": 1, "c.pdf": 2}.items():
+        world.s3.put_object(Bucket="alice", Key=f"look/{key}", Body=b"x" * size)
+    page.goto(pages.link("", prefix="look/"))
+    expect_names(page, "z/", "b.csv", "c.pdf", "Ä.txt")
+    page.get_by_role("link", name="Size", exact=True).click()
+    expect(page.get_by_role("columnheader", name="Size")).to_have_attribute(
+        "aria-sort", "ascending"
+    )
+    expect_names(page, "z/", "Ä.txt", "c.pdf", "b.csv")
+    page.get_by_role("link", name="Size", exact=True).click()
+    expect_names(page, "z/", "b.csv", "c.pdf", "Ä.txt")
+    page.wait_for_load_state()
+    page.keyboard.press("/")
+    page.keyboard.type("a\u0308")
+    expect(page.get_by_text("1 of 4 on this page")).to_be_visible()
+    expect_names(page, "Ä.txt")
+    page.get_by_label("Find in this folder").fill("STRASSE")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Find “STRASSE”")).to_be_visible()
+    expect_names(page, "Straße.png")
+    page.get_by_role("link", name="z/deep/").click()
+    expect(page.get_by_role("heading", name="deep")).to_be_visible()
+
+
+def test_with_the_keyboard_alone(world: World, page: Page) -> None:
+    for key in ("keys/1.txt", "keys/2.txt", "keys/3.txt"):
+        world.s3.put_object(Bucket="alice", Key=key, Body=b"x")
+    page.goto(pages.link("", prefix="keys/"))
+    delete = page.get_by_role("button", name="Delete what is chosen")
+    expect(delete).to_be_disabled()
+    page.get_by_role("link", name="1.txt", exact=True).focus()
+    for key in ("ArrowDown", "Space", "End", "Space", "Home"):
+        page.keyboard.press(key)
+    expect(page.get_by_role("link", name="1.txt", exact=True)).to_be_focused()
+    chosen = page.locator(".f-list input[name=key]:checked")
+    assert chosen.evaluate_all("boxes => boxes.map(b => b.value)") == ["keys/2.txt", "keys/3.txt"]
+    delete.press("Enter")
+    page.get_by_role("button", name="Delete", exact=True).press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Deleted: 2.txt and 1 more")
+    expect_names(page, "1.txt")
+
+
+LOOKS = {
+    "data/": 0, "figures/": 0, "analysis.ipynb": 48_200, "events.parquet": 8_412_000,
+    "paper.pdf": 912_000, "run.py": 4_100, "spectrum.png": 120_400, "readme.md": 900,
+    "results of the second run, with calibration.csv": 77_000,
+}  # fmt: skip
+
+
+def test_it_looks_cared_for_and_has_no_serious_barrier(
+    world: World, context: BrowserContext, screenshot: Callable[..., None]
+) -> None:
+    """In all four looks. axe-core says what is serious, and has styles that the policy refuses."""
+    page = context.new_page()
+    world.hub.quota = {"used": 24, "limit": 200, "text": "24 GB of 200 GB used"}
+    for key, size in LOOKS.items():
+        world.s3.put_object(Bucket="alice", Key=f"project/{key}", Body=bytes(size))
+    shown = [
+        pages.link("", prefix="project/"),
+        pages.link("search", wanted="r"),
+        pages.link("item", key="project/run.py"),
+    ]
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for view in (DESKTOP, PHONE):
+            page.set_viewport_size(view)
+            for address in shown:
+                page.goto(address)
+                page.wait_for_load_state("networkidle")
+                assert barriers(page) == []
+                width = page.evaluate("document.documentElement.scrollWidth")
+                assert width <= view["width"], f"{address} is {width} pixels wide"
+        page.goto(shown[0])
+        expect(page.get_by_text("24 GB of 200 GB used")).to_be_visible()
+        screenshot(page, "web-files" if scheme == "light" else "web-files-dark")
