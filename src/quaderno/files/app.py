@@ -20,7 +20,7 @@ from tornado.httpserver import HTTPServer
 
 from quaderno import config as quaderno_config
 from quaderno.config import Config
-from quaderno.files import BASE, STATIC, browsing, changing, pages, uploading
+from quaderno.files import BASE, STATIC, browsing, changing, pages, uploading, zipping
 from quaderno.files.credentials import Credentials
 from quaderno.files.handlers import Handler, Site
 
@@ -78,6 +78,7 @@ def application(config: Config, site: Site) -> web.Application:
         ("usage", browsing.UsageHandler, shared),
         ("item", browsing.ItemHandler, shared),
         ("download", browsing.DownloadHandler, shared),
+        ("zip", zipping.ZipHandler, shared),
         ("share", browsing.ShareHandler, shared),
         ("new-folder", changing.NewFolderHandler, shared),
         ("delete", changing.DeleteHandler, shared),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import httpx
 import jinja2
 from jupyterhub.services.auth import HubOAuthenticated
 from tornado import web
+from tornado.iostream import StreamClosedError
 
 from quaderno.config import Config
 from quaderno.files import places, problems
@@ -20,6 +22,7 @@ from quaderno.files.places import Area
 from quaderno.files.problems import PageError
 from quaderno.files.store import Store
 
+LOG = logging.getLogger("quaderno.files")
 T = TypeVar("T")
 
 
@@ -110,9 +113,16 @@ class Handler(HubOAuthenticated, web.RequestHandler):
         return f"{self.request.method} {self.request.path} ({self.request.remote_ip})"
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """What was foreseen needs no trace."""
-        if not isinstance(value, PageError):
+        """What was foreseen needs no trace, nor a browser that went away."""
+        if not isinstance(value, PageError | StreamClosedError):
             super().log_exception(typ, value, tb)
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Half an answer is cut off, lest anybody take it for a whole one."""
+        if not self._headers_written:
+            return super().send_error(status_code, **kwargs)
+        LOG.warning("cut off: %s", self._request_summary())
+        return self.detach().close()
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """The sentence of a PageError, or one that fits the status."""

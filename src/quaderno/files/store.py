@@ -1,6 +1,8 @@
 """The object store with one person's keys. All methods but `sign` and `link` block, and raise
 PageError."""
 
+import builtins
+import contextlib
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +29,7 @@ MOST_SORTED = 10_000  # entries of a folder that are put into another order than
 MOST_SEARCHED = 10_000  # objects that one page of a search looks at
 MOST_COPIES = 1000  # objects of a folder that are copied while somebody waits
 _BATCH = 1000  # objects that one request deletes at most (Amazon S3 API, DeleteObjects)
+_CHUNK = 1 << 20  # bytes of an object in memory
 _SESSION = botocore.session.get_session()  # its loader keeps the parsed service description
 _TRANSFER = TransferConfig(max_request_concurrency=4)
 
@@ -131,6 +134,24 @@ class Store:
             for page in pages:
                 for found in page.get("Contents", ()):
                     yield Entry(found["Key"], found["Size"], found["LastModified"])
+
+    def first_below(self, bucket: str, prefix: str, most: int) -> builtins.list[Entry]:
+        """The first `most` of all objects whose keys begin with `prefix`."""
+        return [*itertools.islice(self.below(bucket, prefix), most)]
+
+    def read(self, bucket: str, entry: Entry) -> Iterator[bytes]:
+        """The object, whole or not at all: raises PageError where it is not as `entry` says."""
+        left = entry.size or 0
+        with _asking(f"read “{places.name_of(entry.key)}”"):
+            body = self._s3.get_object(Bucket=bucket, Key=entry.key)["Body"]
+            with contextlib.closing(body):
+                for chunk in body.iter_chunks(_CHUNK):
+                    left -= len(chunk)
+                    yield chunk
+        if left:
+            raise PageError(
+                HTTPStatus.CONFLICT, f"“{places.name_of(entry.key)}” was changed meanwhile."
+            )
 
     def make_folder(self, bucket: str, key: str) -> None:
         """The marker of an empty folder, as rclone makes it."""
