@@ -21,9 +21,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import RSAAlgorithm
 
 from quaderno import config as configuration
+from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
-from quaderno.storage import seaweedfs, sts
+from quaderno.hub.vouching import Voucher
+from quaderno.storage import seaweedfs, sts, trust
 from tests.ports import free_ports
 
 KEY_ID = "test"
@@ -57,6 +59,7 @@ class Issuer:
         self._key = key
         public = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
         self.jwks = {"keys": [public | {"kid": KEY_ID}]}
+        self.voucher = Voucher(config)  # the hub's, for mapped names
 
     def token(self, username: str, **claims: Any) -> str:
         """An access token such as the embedded identity provider's."""
@@ -73,7 +76,10 @@ class Issuer:
         return jwt.encode(payload | claims, self._key, algorithm="RS256", headers=headers)
 
     def keys(self, username: str) -> sts.Keys:
-        """S3 keys of `username`."""
+        """S3 keys of `username`; of a mapped one while the hub serves."""
+        if names.is_mapped(username):
+            token, role = self.voucher.token(username), self.config.mapped_role_arn
+            return sts.assume_role(self.config, token, username, role)
         return sts.assume_role(self.config, self.token(username), username)
 
     @contextmanager
@@ -104,7 +110,9 @@ class Hub:
         self.asked_at: dict[str, float] = {}  # by username, monotonic seconds
 
     def answer(self, path: str, headers: Any) -> tuple[int, Any]:
-        """As `GET /hub/api/quaderno/users/{name}/s3-keys` does."""
+        """As `GET /hub/api/quaderno/users/{name}/s3-keys` does, and the hub's public key."""
+        if path == trust.HUB_KEYS:
+            return 200, self.issuer.voucher.public_keys()
         user = path.split("/")[-2]
         self.asked_at[user] = time.monotonic()
         if headers["Authorization"] != f"token {self.config.agent.hub_token.get_secret_value()}":

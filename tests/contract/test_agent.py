@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from quaderno import names
 from quaderno.storage import mount_table, mounts
 from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
 from tests.contract.storage_fixtures import eventually
@@ -37,17 +38,18 @@ def test_from_ensure_to_ready(node: Node, record_property: Callable[[str, object
     assert (root / "scratch" / "alice").is_dir()
 
 
-def test_a_file_is_an_object_and_an_object_a_file(node: Node) -> None:
-    root = node.ready("alice")
-    assert as_user(WRITE, root / "alice", "notes.txt") == ""
-    eventually(lambda: "notes.txt" in node.keys_in_s3("alice", "alice"), 5, "the file is in S3")
-    assert as_user(WRITE, root / "scratch" / "alice", "shared.txt") == ""
-    eventually(lambda: "alice/shared.txt" in node.keys_in_s3("alice", "scratch"), 5, "in scratch")
-    body = node.s3("alice").get_object(Bucket="alice", Key="notes.txt")["Body"].read()
+@pytest.mark.parametrize("user", ["alice", names.from_claim("Ada.L@example.org")])
+def test_a_file_is_an_object_and_an_object_a_file(node: Node, user: str) -> None:
+    root = node.ready(user)
+    assert as_user(WRITE, root / user, "notes.txt") == ""
+    eventually(lambda: "notes.txt" in node.keys_in_s3(user, user), 5, "the file is in S3")
+    assert as_user(WRITE, root / "scratch" / user, "shared.txt") == ""
+    eventually(lambda: f"{user}/shared.txt" in node.keys_in_s3(user, "scratch"), 5, "in scratch")
+    body = node.s3(user).get_object(Bucket=user, Key="notes.txt")["Body"].read()
     assert body == b"text"
-    node.s3("alice").put_object(Bucket="alice", Key="from/s3.txt", Body=b"by S3")
-    node.refresh("alice")
-    assert as_user("print(open('from/s3.txt').read())", root / "alice") == "by S3"
+    node.s3(user).put_object(Bucket=user, Key="from/s3.txt", Body=b"by S3")
+    node.refresh(user)
+    assert as_user("print(open('from/s3.txt').read())", root / user) == "by S3"
 
 
 def test_a_file_keeps_its_time_and_checksum_in_the_store(node: Node) -> None:

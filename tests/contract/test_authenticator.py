@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tornado import web
 
+from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import LoginRequiredError, ProviderUnavailableError
 from quaderno.hub.authenticator import (
@@ -176,20 +177,49 @@ def test_a_revoked_access_token_asks_for_a_login(
     assert asyncio.run(_refresh(provider.config, ada)) is False
 
 
-@pytest.mark.parametrize(
-    "name", ["Ada", "\u0430da", "ada@example.org", "scratch", "a b", "ada..x", "x" * 64, "../ada"]
-)
-def test_a_name_that_is_not_safe_as_it_is_is_refused(provider: Provider, name: str) -> None:
+ODD = ["Ada", "\u0430da", "ada@example.org", "scratch", "a b", "ada..x", "x" * 64, "../ada"]
+
+
+@pytest.mark.parametrize("embedded", [True, False], ids=["embedded store", "external store"])
+@pytest.mark.parametrize("name", ODD)
+def test_a_name_that_is_not_safe_as_it_is_is_mapped_where_the_store_knows_of_it(
+    provider: Provider, name: str, embedded: bool
+) -> None:
     """Mixed case and look-alikes would otherwise meet in one bucket."""
+    store = provider.config.store.model_copy(update={"embedded": embedded})
+    config = provider.config.model_copy(update={"store": store})
 
     async def username() -> str:
-        hub = authenticator(provider.config)
-        return hub.user_info_to_username({"preferred_username": name})
+        return authenticator(config).user_info_to_username({"preferred_username": name})
 
+    if embedded:
+        assert asyncio.run(username()) == names.from_claim(name) != name
+        return
     with pytest.raises(web.HTTPError) as refused:
         asyncio.run(username())
     assert refused.value.status_code == 403
     assert "cannot be used here" in str(refused.value.log_message)
+
+
+@pytest.mark.parametrize("claim", [7, ["ada"], {"ada": 1}, True])
+def test_a_name_that_is_not_text_is_refused(provider: Provider, claim: Any) -> None:
+    async def username() -> str:
+        return authenticator(provider.config).user_info_to_username({"preferred_username": claim})
+
+    with pytest.raises(web.HTTPError):
+        asyncio.run(username())
+
+
+def test_nobody_is_vouched_for_with_the_tokens_of_another(provider: Provider) -> None:
+    """Whatever went wrong before: the name follows from what the provider said."""
+    ada = Person(names.from_claim("Ada"), None)
+
+    async def keys() -> None:
+        hub = authenticator(provider.config)
+        hub.s3_keys(ada, {"access_token": "t", "oauth_user": {"preferred_username": "ADA"}})
+
+    with pytest.raises(LoginRequiredError):
+        asyncio.run(keys())
 
 
 def test_a_slow_refresh_does_not_bring_back_old_tokens() -> None:

@@ -1,9 +1,10 @@
 """One table of usernames; whatever is valid is valid for S3, POSIX and DNS alike."""
 
 import re
+from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quaderno import names
@@ -73,3 +74,82 @@ def test_no_user_can_name_another_ones_server() -> None:
     """A double hyphen is in no username, so it separates."""
     name = names.server_object("q1234", "ada", "x").removeprefix("q1234-")
     assert names.username_problem(name)
+
+
+# --- names of other identity providers
+
+# Buckets are named like this: a change of any line takes somebody's files away.
+MAPPED = {
+    "ada": "ada",
+    "Ada": "u---41da",
+    "ada.lovelace": "u--ada-2elovelace",
+    "ada@example.org": "u--ada-40example-2eorg",
+    "\u0430da": "u---d0-b0da",
+    "scratch": "u--scratch",
+    "7": "u--7",
+    "u--ada": "u--u-2d-2dada",
+    "": "h--4oymiquy7qobjgx36tejs35z",
+    "x" * 64: "h--xxxxxxxxxxxx-ptqqbfy7mttqahup4wsrs47m",
+    "Ada.Lovelace-Byron@notebooks.example.org": "h--adalovelaceb-kuny5i2q7fauus4a33qgf6d3",
+}
+
+
+@pytest.mark.parametrize(("claim", "username"), MAPPED.items())
+def test_what_is_mapped_stays_so(claim: str, username: str) -> None:
+    assert names.from_claim(claim) == username
+
+
+# Whatever a provider may call somebody: plain names, and those that are nearly so, too.
+CLAIMS = st.one_of(
+    st.text(st.characters(), max_size=70),
+    st.text(alphabet="abAB019-._@/u\u212a\u0130\u017f", max_size=45),
+    st.from_regex(r"(u|h)--[a-z0-9-]{1,40}", fullmatch=True),
+)
+
+
+@settings(deadline=None)
+@given(CLAIMS)
+def test_whoever_comes_has_a_name_for_bucket_directory_and_container(claim: str) -> None:
+    username = names.from_claim(claim)
+    assert re.fullmatch(r"[a-z][a-z0-9-]{1,38}[a-z0-9]", username)
+    assert names.storage_problem(username) is None
+    assert names.is_mapped(username) == (names.username_problem(claim) is not None)
+    assert not names._S3_RESERVED.fullmatch(username)
+
+
+@settings(deadline=None)
+@given(CLAIMS, CLAIMS)
+def test_two_people_are_never_one(one: str, other: str) -> None:
+    assert (names.from_claim(one) == names.from_claim(other)) == (one == other)
+
+
+@settings(deadline=None)
+@given(CLAIMS)
+def test_twins_of_a_name_are_not_one(claim: str) -> None:
+    twins = {claim, claim.lower(), claim.upper(), claim.casefold(), f"{claim} ", f"{claim}."}
+    assert len({names.from_claim(twin) for twin in twins}) == len(twins)
+
+
+@settings(deadline=None)
+@given(CLAIMS)
+def test_a_mapped_name_is_mapped_again(claim: str) -> None:
+    """So that nobody can be called by the provider what somebody else is called here."""
+    username = names.from_claim(claim)
+    assert (names.from_claim(username) == username) == (not names.is_mapped(username))
+
+
+@settings(deadline=None)
+@given(CLAIMS)
+def test_what_is_escaped_can_be_read_back(claim: str) -> None:
+    username = names.from_claim(claim)
+    if username.startswith(names.ESCAPED):
+        octets = unquote_to_bytes(username.removeprefix(names.ESCAPED).replace("-", "%"))
+        assert octets == claim.encode("utf-8", "surrogatepass")
+
+
+@settings(deadline=None)
+@given(CLAIMS, st.text(max_size=10), st.text(max_size=10))
+def test_no_mapped_name_meets_another_ones_server(claim: str, other: str, server: str) -> None:
+    mine, theirs = names.from_claim(claim), names.from_claim(other)
+    objects = [names.server_object("q1234", *args) for args in ((mine,), (theirs, server or "x"))]
+    assert objects[0] != objects[1]

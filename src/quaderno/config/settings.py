@@ -119,6 +119,22 @@ class Config(Section):
         return self.store.endpoint or self._public_port(self.ports.s3)
 
     @property
+    def maps_usernames(self) -> bool:
+        """Whether people with names that cannot name a bucket may come: the store must be ours,
+        for it has to take the hub's word on who has which mapped name."""
+        return self.store.embedded
+
+    @property
+    def mapped_role_arn(self) -> str:
+        """The role that people with mapped names have at the embedded store."""
+        return f"{self.store.role_arn}Mapped"
+
+    @property
+    def hub_issuer(self) -> str:
+        """How the hub calls itself when it vouches for them."""
+        return f"{self.public_url}/hub"
+
+    @property
     def sets_bucket_quotas(self) -> bool:
         """Whether the store is ours, so that buckets' quotas are set and usage is asked for at
         its master and filer on loopback."""

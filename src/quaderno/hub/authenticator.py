@@ -31,6 +31,9 @@ from quaderno.hub.rates import Rates
 from quaderno.hub.server_log import LogHandler
 from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
 from quaderno.hub.storage import CleanUpHandler, RefreshHandler, StorageHandler, TakeOverHandler
+from quaderno.hub.vouching import StoreKeysHandler, Voucher
+from quaderno.storage import trust
+from quaderno.storage.sts import Keys, assume_role
 
 # Seconds of life a token must have left to be used; with less it is renewed first.
 RENEW_AHEAD = 300
@@ -42,7 +45,8 @@ ASK_AGAIN_AFTER = 60
 
 _LONGEST = 255  # characters of a group's name, in JupyterHub's database
 
-AuthState = dict[str, Any]
+AuthState = dict[str, Any]  # what the hub keeps of somebody's login, encrypted
+TokenAnswer = dict[str, Any]  # of the token endpoint (RFC 6749, 5.1); `AuthState` has it in it
 
 
 class QuadernoAuthenticator(GenericOAuthenticator):
@@ -58,6 +62,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         self._discovered_at: float | None = None
         self._asked_at: dict[str, float] = {}
         self._for_audiences: dict[tuple[str, frozenset[str]], AuthState] = {}
+        self._voucher = Voucher(self.quaderno)
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
         per_minute = self.quaderno.hub.credentials_per_minute
@@ -67,6 +72,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             (r"/quaderno/static/(.*)", CacheControlStaticFilesHandler, {"path": str(STATIC)}),
             (r"/api/quaderno/users/([^/]+)/s3-keys", S3KeysHandler, keys),
             (r"/api/quaderno/users/([^/]+)/access-token", AccessTokenHandler, access_tokens),
+            (trust.HUB_KEYS.removeprefix("/hub"), StoreKeysHandler, {"voucher": self._voucher}),
             (r"/api/quaderno/users/([^/]+)/storage", StorageHandler),
             (r"/api/quaderno/users/([^/]+)/storage/refresh", RefreshHandler),
             (r"/api/quaderno/users/([^/]+)/storage/clean-up", CleanUpHandler),
@@ -115,18 +121,19 @@ class QuadernoAuthenticator(GenericOAuthenticator):
     # --- who it is
 
     def user_info_to_username(self, user_info: dict[str, Any]) -> str:
-        """The username claim, which must be safe as it is: changing it could merge two people.
+        """The username claim if it is safe as it is, else what it is mapped to.
 
-        Raises HTTP 403 with a sentence for the person.
+        Raises HTTP 403 with a sentence for the person where the store knows no mapped names.
         """
-        username: str = super().user_info_to_username(user_info)
-        problem = names.username_problem(username, [self.quaderno.store.scratch_bucket])
-        if problem:
+        claim = super().user_info_to_username(user_info)
+        reserved = [self.quaderno.store.scratch_bucket]
+        problem = names.username_problem(str(claim), reserved)
+        if problem and not (self.quaderno.maps_usernames and isinstance(claim, str)):
             raise web.HTTPError(
                 HTTPStatus.FORBIDDEN,
                 f"Your username cannot be used here: {problem}. Ask {self.quaderno.contact}.",
             )
-        return username
+        return names.from_claim(claim, reserved)
 
     async def get_user_groups(self, auth_state: AuthState) -> set[str]:
         """The groups claim, which may be nested (`realm_access.roles`); of what it says, only what
@@ -154,9 +161,9 @@ class QuadernoAuthenticator(GenericOAuthenticator):
 
     # --- tokens
 
-    async def get_token_info(self, handler: Any, params: dict[str, Any]) -> dict[str, Any]:
+    async def get_token_info(self, handler: Any, params: dict[str, Any]) -> TokenAnswer:
         """The token endpoint's answer with `obtained_at` and `expires_at`, in Unix seconds."""
-        answer: dict[str, Any] = await super().get_token_info(handler, params)
+        answer: TokenAnswer = await super().get_token_info(handler, params)
         now = time.time()
         answer["obtained_at"] = now
         answer["expires_at"] = now + float(answer.get("expires_in") or 0)
@@ -190,6 +197,20 @@ class QuadernoAuthenticator(GenericOAuthenticator):
                     return state
                 raise
 
+    def s3_keys(self, user: Any, state: AuthState) -> Keys:
+        """Keys of `user`, whose fresh tokens are `state`: for a plain name the store takes the
+        provider's word, for a mapped one ours. Blocking.
+
+        Raises LoginRequiredError when they are not the tokens of somebody by that name, and
+        StorageError.
+        """
+        if not names.is_mapped(user.name):
+            return assume_role(self.quaderno, state["access_token"], user.name)
+        if self.user_info_to_username(state[self.user_auth_state_key]) != user.name:
+            raise LoginRequiredError(user.name)
+        token = self._voucher.token(user.name)
+        return assume_role(self.quaderno, token, user.name, self.quaderno.mapped_role_arn)
+
     async def auth_state_for(self, user: Any, names: frozenset[str], min_valid: float) -> AuthState:
         """The same with an access token for the audiences `names`, if the provider heeds INDIGO
         IAM's parameter `audience` or RFC 8707's `resource`; kept as long as it lasts.
@@ -222,7 +243,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         await user.save_auth_state(renewed)
         return renewed
 
-    async def _refreshed(self, user: Any, state: AuthState, asked: dict[str, str]) -> AuthState:
+    async def _refreshed(self, user: Any, state: AuthState, asked: dict[str, str]) -> TokenAnswer:
         """The provider's answer to the refresh token, with the one to use from now on."""
         refresh_token = state.get("refresh_token")
         if not refresh_token:
@@ -230,7 +251,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         await self.discover()
         params = self.build_refresh_token_request_params(refresh_token) | asked
         try:
-            tokens = await self.get_token_info(None, params)
+            tokens: TokenAnswer = await self.get_token_info(None, params)
         except (HTTPClientError, OSError) as error:
             if asked and _is_invalid_target(error):
                 raise AudienceRefusedError(asked["audience"]) from error

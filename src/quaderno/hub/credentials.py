@@ -138,9 +138,8 @@ class S3KeysHandler(CredentialsHandler):
     async def _keys(self, user: Any) -> sts.Keys:
         state = await self.authenticator.fresh_auth_state(user)
         self._asking = STORE
-        config: Config = self.authenticator.quaderno
         return await asyncio.get_running_loop().run_in_executor(
-            _STORE_THREADS, sts.assume_role, config, state["access_token"], user.name
+            _STORE_THREADS, self.authenticator.s3_keys, user, state
         )
 
 

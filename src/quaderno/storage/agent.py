@@ -72,7 +72,7 @@ class Agent:
     def resume(self) -> None:
         """Take up what an earlier agent left: mounts in use, and files not uploaded yet."""
         for path in sorted(mounts.users_directory(self.config).iterdir()):
-            if names.username_problem(path.name) is None:
+            if names.storage_problem(path.name) is None:
                 self.user(path.name).run()
 
     def detach(self) -> None:
@@ -217,7 +217,7 @@ def _agent(request: Request) -> Agent:
 
 def _username(request: Request) -> str:
     name: str = request.path_params["name"]
-    if problem := names.username_problem(name):
+    if problem := names.storage_problem(name):
         raise HTTPException(400, problem)
     return name
 

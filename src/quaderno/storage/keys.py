@@ -141,7 +141,7 @@ def endpoint(config: Config, keys: HubKeys) -> Starlette:
 
 
 def _is_authorised(config: Config, username: str, presented: str) -> bool:
-    if names.username_problem(username):
+    if names.storage_problem(username):
         return False
     token = directories.load_token(mounts.plan(config, username))
     return bool(token) and hmac.compare_digest(token.encode(), presented.encode())

@@ -159,7 +159,7 @@ def descriptions_directory(config: Config) -> Path:
 
 
 def plan(config: Config, username: str) -> MountPlan:
-    """The mounts of `username`, which must be a valid one (`names.username_problem`)."""
+    """The mounts of `username`, which must be a valid one (`names.storage_problem`)."""
     root, scratch = config.mounts / username, config.store.scratch_bucket
     return MountPlan(
         username=username,

@@ -4,8 +4,8 @@ One process; every listener on 127.0.0.1. Access is only by keys from STS: there
 of its own, and no administrator. Master, volume server and filer have no authentication, so no
 container may reach the ports of this machine's loopback interface.
 
-Names of people come from the identity provider's tokens. It must hand out no two names that
-differ in case only, and none with `*` or `?`: the policy engine would read them as patterns.
+Names of people come from the identity provider's tokens, or, where such a name cannot name a
+bucket, mapped and from the hub's (`trust`).
 """
 
 import json
@@ -18,14 +18,12 @@ from typing import Any
 
 import httpx
 
-from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import ComponentError
+from quaderno.storage import trust
 
 SYSTEM_USER = "quaderno-store"
 START_DEADLINE = 20  # seconds
-_PROVIDER = "quaderno"
-_POLICY = "QuadernoUserPolicy"
 _VOLUME_SIZE_MB = 1024
 _VOLUMES_MAX = 20_000  # each bucket takes one at least; an empty volume is a file of 8 bytes
 
@@ -186,7 +184,12 @@ def _wait_for_volumes(config: Config, client: httpx.Client) -> None:
 
 
 def iam_settings(config: Config) -> dict[str, Any]:
-    """SeaweedFS's IAM file: STS, the identity provider, the role and its policy."""
+    """SeaweedFS's IAM file: STS, who is believed, the roles and their policies."""
+    claims = {
+        config.store.role_arn: (config.oidc.username_claim, trust.plain_names(config)),
+        config.mapped_role_arn: (trust.MAPPED_CLAIM, trust.mapped_names()),
+    }
+    roles = {arn: arn.rsplit("/", 1)[-1] for arn in claims}
     return {
         "sts": {
             "tokenDuration": f"{config.store.key_lifetime}s",
@@ -194,60 +197,32 @@ def iam_settings(config: Config) -> dict[str, Any]:
             "issuer": "quaderno-sts",
             "signingKey": config.store.sts_signing_key.get_secret_value(),
         },
-        "providers": [
-            {"name": _PROVIDER, "type": "oidc", "enabled": True, "config": _provider(config)}
-        ],
+        "providers": trust.providers(config),
         "policy": {"defaultEffect": "Deny", "storeType": "memory"},
         "roles": [
             {
-                "roleName": config.store.role_arn.rsplit("/", 1)[-1],
-                "roleArn": config.store.role_arn,
-                "trustPolicy": _trust_policy(config),
-                "attachedPolicies": [_POLICY],
+                "roleName": roles[arn],
+                "roleArn": arn,
+                "trustPolicy": trusted,
+                "attachedPolicies": [f"{roles[arn]}Policy"],
             }
+            for arn, (_, trusted) in claims.items()
         ],
-        "policies": [{"name": _POLICY, "document": user_policy(config)}],
+        "policies": [
+            {"name": f"{roles[arn]}Policy", "document": user_policy(config, claim)}
+            for arn, (claim, _) in claims.items()
+        ],
     }
 
 
-def _provider(config: Config) -> dict[str, Any]:
-    provider: dict[str, Any] = {
-        "issuer": config.issuer,
-        "clientId": config.oidc.client_id,
-        "jwksCacheTTLSeconds": 300,
-    }
-    if config.iam.embedded and config.issuer == config.iam_url:
-        # Asked directly: the public address may need TLS or not be reachable from here.
-        provider["jwksUri"] = f"http://127.0.0.1:{config.ports.iam_app}/.well-known/jwks.json"
-    return provider
-
-
-def _trust_policy(config: Config) -> dict[str, Any]:
-    """Who may assume the role: whom the identity provider names, save names of our own buckets."""
-    reserved = sorted(names.RESERVED | {config.store.scratch_bucket})
-    claim = f"oidc:{config.oidc.username_claim}"
-    return _document(
-        {
-            "Effect": "Allow",
-            "Principal": {"Federated": _PROVIDER},
-            "Action": ["sts:AssumeRoleWithWebIdentity"],
-            "Condition": {"StringNotEqualsIgnoreCase": {claim: reserved}},
-        }
-    )
-
-
-def user_policy(config: Config) -> dict[str, Any]:
+def user_policy(config: Config, claim: str) -> dict[str, Any]:
     """Own bucket: everything but sharing it. Scratch: read all, write below one's own name."""
-    user = f"${{jwt:{config.oidc.username_claim}}}"
+    user = f"${{jwt:{claim}}}"
     own, scratch = f"arn:aws:s3:::{user}", f"arn:aws:s3:::{config.store.scratch_bucket}"
-    return _document(
+    return trust.document(
         {"Effect": "Allow", "Action": _OWN_BUCKET, "Resource": [own]},
         {"Effect": "Allow", "Action": [*_GET, *_WRITE], "Resource": [f"{own}/*"]},
         {"Effect": "Allow", "Action": _LIST, "Resource": [scratch]},
         {"Effect": "Allow", "Action": _GET, "Resource": [f"{scratch}/*"]},
         {"Effect": "Allow", "Action": _WRITE, "Resource": [f"{scratch}/{user}/*"]},
     )
-
-
-def _document(*statements: dict[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": list(statements)}

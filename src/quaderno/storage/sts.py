@@ -64,15 +64,16 @@ class Keys:
             raise StorageError("S3 keys came in an unknown form") from error
 
 
-def assume_role(config: Config, identity_token: str, session_name: str) -> Keys:
-    """Keys of the person whom `identity_token` names, valid `store.key_lifetime` seconds at most.
+def assume_role(config: Config, identity_token: str, session_name: str, role: str = "") -> Keys:
+    """Keys of the person whom `identity_token` names, valid `store.key_lifetime` seconds at most;
+    `role` is its address, `store.role_arn` when empty.
 
     Blocks for up to READ_TIMEOUT. Raises StorageRefusedError when the store rejects the token
     (expired, another issuer or audience), StorageError when it cannot answer.
     """
     try:
         answer = _client(config.sts_endpoint, config.store.region).assume_role_with_web_identity(
-            RoleArn=config.store.role_arn,
+            RoleArn=role or config.store.role_arn,
             RoleSessionName=session_name,
             WebIdentityToken=identity_token,
             DurationSeconds=config.store.key_lifetime,

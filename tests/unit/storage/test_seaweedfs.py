@@ -1,15 +1,27 @@
 """The store's generated files and arguments."""
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from quaderno import config as configuration
-from quaderno.storage import seaweedfs
+from quaderno import names
+from quaderno.storage import seaweedfs, trust
+
+CONFIG = configuration.generate(Path("/q"))
 
 
-def test_the_role_is_confined_to_the_claim() -> None:
-    config = configuration.generate(Path("/q"))
-    policy = seaweedfs.user_policy(config)
+@pytest.mark.parametrize("claim", ["preferred_username", trust.MAPPED_CLAIM])
+def test_roles_are_confined_to_their_claim(claim: str) -> None:
+    (policy,) = [
+        policy["document"]
+        for policy in seaweedfs.iam_settings(CONFIG)["policies"]
+        if f"jwt:{claim}" in str(policy)
+    ]
     writable = [
         resource
         for statement in policy["Statement"]
@@ -17,7 +29,7 @@ def test_the_role_is_confined_to_the_claim() -> None:
         for resource in statement["Resource"]
     ]
     assert len(writable) == 3
-    assert all("${jwt:preferred_username}" in resource for resource in writable)
+    assert all(f"${{jwt:{claim}}}" in resource for resource in writable)
     actions = {action for statement in policy["Statement"] for action in statement["Action"]}
     assert not [action for action in actions if "*" in action or "Acl" in action]
     assert not {"s3:PutBucketPolicy", "s3:ListAllMyBuckets", "s3:DeleteBucket"} & actions
@@ -46,3 +58,39 @@ def test_preparing_twice_writes_the_same_secret_file(tmp_path: Path) -> None:
     secret = config.store.sts_signing_key.get_secret_value()
     shown = [*seaweedfs.command(config), *seaweedfs.environment(config).values()]
     assert secret not in " ".join(shown)
+
+
+def is_trusted(claim: str) -> bool:
+    """Whether the role for plain names is open to `claim`, as SeaweedFS matches patterns: octets,
+    with case, `?` for one and `*` for any."""
+    octets = claim.encode("utf-8", "surrogatepass").decode("latin-1")
+    octets = octets.replace("[", "\x00")  # which Python's patterns know besides
+    refused = False
+    for statement in trust.plain_names(CONFIG)["Statement"]:
+        conditions = statement["Condition"]
+        assert conditions.keys() <= {"StringNotLike", "StringNotEquals"}
+        meets = not any(
+            fnmatchcase(octets, pattern)
+            for patterns in conditions["StringNotLike"].values()
+            for pattern in patterns
+        ) and claim not in conditions.get("StringNotEquals", {}).get("oidc:preferred_username", ())
+        refused |= meets == (statement["Effect"] == "Deny")
+    return not refused
+
+
+@settings(deadline=None)
+@given(
+    st.one_of(
+        st.text(max_size=45),
+        st.text(alphabet="abzK09-*?\u212a\u0130\u017f", max_size=42),
+        st.from_regex("[a-z][a-z0-9]{2,30}(-[a-z0-9]{1,5})?", fullmatch=True),
+    )
+)
+def test_who_is_trusted_by_the_providers_word_has_a_plain_name(claim: str) -> None:
+    """So no policy ever has `*`, `?` or a letter in it that is another one's other case."""
+    if names.username_problem(claim) is None:
+        assert is_trusted(claim)
+    elif is_trusted(claim):  # and what may be opened besides is nobody's
+        assert not set(claim) - set(names.PLAIN_CHARACTERS)
+        assert not names.is_mapped(claim)
+        assert claim not in names.RESERVED
