@@ -184,13 +184,13 @@ def _down(config: Config) -> None:
 
 @app.command()
 def status(directory: Dir = None, as_json: Json = False) -> None:
-    """Show the components, and whose files are not all in the object store; exit 1 when a
-    component is down."""
-    from quaderno import stack
+    """Show the components, whose files are not all in the object store, and whether messages to
+    people wait; exit 1 when a component is down."""
+    from quaderno import stack, undelivered
 
     config = _load(directory)
     found, storage = stack.status(config), stack.storage(config)
-    warnings = stack.storage_warnings(config)
+    warnings = [*stack.storage_warnings(config), *undelivered.warnings(config)]
     if as_json:
         listed: dict[str, Any] = {"components": [dataclasses.asdict(each) for each in found]}
         listed |= {"storage": storage, "warnings": warnings}

@@ -100,8 +100,6 @@ def set_password(user: User, password: str) -> None:
 
 
 # --- requests for accounts, and what becomes of them
-#
-# Messages leave after the transaction, which keeps everybody else from writing.
 
 
 def requests() -> QuerySet[User]:
@@ -122,24 +120,24 @@ def forget_unconfirmed() -> None:
     registered.exclude(emailaddress__verified=True).delete()
 
 
+@transaction.atomic
 def approve(user: User) -> None:
     """Let `user` in, and tell them; raises AccountError unless they wait, address confirmed."""
-    with transaction.atomic():
-        _require(user, State.WAITING, State.REJECTED)
-        if not EmailAddress.objects.filter(user=user, verified=True).exists():
-            raise AccountError(
-                f"{user.username} has not confirmed their e-mail address",
-                "Wait until they open the link that they were sent",
-            )
-        _change(user, State.ACTIVE, "")
+    _require(user, State.WAITING, State.REJECTED)
+    if not EmailAddress.objects.filter(user=user, verified=True).exists():
+        raise AccountError(
+            f"{user.username} has not confirmed their e-mail address",
+            "Wait until they open the link that they were sent",
+        )
+    _change(user, State.ACTIVE, "")
     mail.send("approved", user.email, account=user)
 
 
+@transaction.atomic
 def reject(user: User, reason: str) -> None:
     """Turn a request down, and tell `user` why; raises AccountError unless they wait."""
-    with transaction.atomic():
-        _require(user, State.WAITING)
-        _change(user, State.REJECTED, reason)
+    _require(user, State.WAITING)
+    _change(user, State.REJECTED, reason)
     mail.send("rejected", user.email, account=user)
 
 

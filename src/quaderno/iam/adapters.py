@@ -9,7 +9,6 @@ from allauth.core import context
 from allauth.idp.oidc.adapter import DefaultOIDCAdapter
 from allauth.idp.oidc.models import Client
 from django.conf import settings
-from django.contrib import messages
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -79,18 +78,13 @@ class AccountAdapter(DefaultAccountAdapter):
         return reverse("account_requested" if waits else "account")
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """The library's messages, in our words; the page tells when one cannot be sent."""
+        """The library's messages, in our words."""
         name = template_prefix.rpartition("/")[2]
         if name in NOTICES:
             mail.send("changed", email, what=NOTICES[name])
             return
         known = {key: value for key, value in context.items() if key not in ("request", "service")}
-        if not mail.send(name, email, email=email, **known):
-            messages.error(
-                self.request,
-                "The message could not be sent. Try again later; if this stays, tell "
-                f"{settings.QUADERNO.contact}.",
-            )
+        mail.send(name, email, email=email, **known)
 
     def is_safe_url(self, url: str) -> bool:
         """After a login, people go to a page of ours and nowhere else."""

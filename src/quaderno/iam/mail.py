@@ -1,37 +1,33 @@
 """Messages that people get by e-mail, written as templates below `templates/mail`.
 
-A service that cannot send says so where somebody can act on it: in the log, and on the page.
+They are kept in the database, with the change that they tell of or not at all, and leave from
+there (`outbox`): no page waits for a mail server, nor tells by its time whether it was asked.
 """
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.core.mail import EmailMessage
+from django.db import transaction
 from django.template.loader import render_to_string
 
-from quaderno.iam.models import User
+from quaderno.iam import outbox
+from quaderno.iam.models import Message, User
 
-log = logging.getLogger(__name__)
 
-
-def send(template: str, to: str, **context: Any) -> bool:
-    """Send `template`, whose first line is the subject; False when it cannot be sent.
-
-    Addresses are those of people, who gave them to us: the log does not repeat them.
-    """
+def send(template: str, to: str, **context: Any) -> None:
+    """Have `template`, whose first line is the subject, sent as soon as the transaction is over."""
     config = settings.QUADERNO
     service = {"name": config.name, "url": config.public_url, "contact": config.contact}
     text = render_to_string(f"mail/{template}.txt", {"service": service, **context})
     subject, _, body = text.strip().partition("\n")
-    message = EmailMessage(f"[{config.name}] {subject}", body.strip() + "\n", to=[to])
-    try:
-        message.send()
-    except OSError as error:  # smtplib's errors among them
-        log.error("A message (%s) could not be sent: %s", template, type(error).__name__)
-        return False
-    return True
+    Message.objects.create(
+        template=template,
+        to=to,
+        subject=f"[{config.name}] {subject}"[:300],
+        body=body.strip() + "\n",
+    )
+    transaction.on_commit(outbox.wake)
 
 
 def send_to_administrators(template: str, **context: Any) -> None:

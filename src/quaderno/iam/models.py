@@ -167,3 +167,20 @@ class Consent(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["user", "client"], name="consents_once"),)
+
+
+class Message(models.Model):
+    """A message that is not delivered yet; its text may hold a link that is worth a password."""
+
+    template: "models.CharField[str, str]" = models.CharField(max_length=60)
+    to: "models.CharField[str, str]" = models.CharField(max_length=254)
+    subject: "models.CharField[str, str]" = models.CharField(max_length=300)
+    body: "models.TextField[str, str]" = models.TextField()
+    written_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(
+        default=timezone.now
+    )
+    tries: "models.IntegerField[int, int]" = models.IntegerField(default=0)
+    try_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(
+        default=timezone.now, db_index=True
+    )
+    problem: "models.CharField[str, str]" = models.CharField(max_length=100, blank=True)

@@ -26,6 +26,7 @@ handler500 = views.server_error
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="account")),
     path("healthz", views.healthz),
+    path("undelivered", views.undelivered),
     path("identity/", account_pages.account, name="account"),
     path("identity/email/", account_views.email, name="account_email"),
     path("identity/sessions/", session_views.list_usersessions, name="usersessions_list"),

@@ -5,9 +5,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
+from quaderno.iam import outbox
 from quaderno.iam.models import User
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,14 @@ def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
         log.exception("The database fails")
         return HttpResponse("The database fails\n", content_type="text/plain", status=503)
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+def undelivered(request: HttpRequest) -> HttpResponse:
+    """Messages that could not be delivered, for this machine alone: the edge, by which all others
+    come, says where from."""
+    if "X-Forwarded-For" in request.headers:
+        raise Http404
+    return JsonResponse(outbox.undelivered())
 
 
 def service(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001

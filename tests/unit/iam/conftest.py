@@ -1,7 +1,7 @@
 """Django on a temporary instance, set up once; each test's changes are rolled back."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -87,13 +87,31 @@ def configure(config: Config) -> Iterator[Configure]:
         yield change
 
 
+class Sent(Sequence[Any]):
+    """The messages that were sent, after another look at what is to be sent."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._delivered()[index]
+
+    def __len__(self) -> int:
+        return len(self._delivered())
+
+    def _delivered(self) -> list[Any]:
+        from django.core import mail
+
+        from quaderno.iam import outbox
+
+        outbox.deliver()
+        return mail.outbox
+
+
 @pytest.fixture
-def outbox() -> list[Any]:
+def outbox() -> Sequence[Any]:
     """The messages that were sent."""
     from django.core import mail
 
     mail.outbox = []
-    return mail.outbox
+    return Sent()
 
 
 def link(message: Any) -> str:

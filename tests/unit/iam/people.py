@@ -1,6 +1,7 @@
 """What people do at the identity provider, from a request for an account on."""
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .conftest import PASSWORD_2, link
@@ -45,7 +46,7 @@ def accepted() -> list[str]:
     return list(kept.values_list("version", flat=True))
 
 
-def confirmed(browser: "Client", outbox: list[Any], **changes: str) -> str:
+def confirmed(browser: "Client", outbox: Sequence[Any], **changes: str) -> str:
     """A request with a confirmed address; the path of the link that did it."""
     ask(browser, **changes)
     path = link(outbox[-1])

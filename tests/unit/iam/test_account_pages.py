@@ -5,6 +5,7 @@ import hmac
 import re
 import struct
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_a_code_is_the_second_step(here: "Client") -> None:
     assert logged_in(browser)
 
 
-def test_a_second_step_that_is_taken_away_is_told(here: "Client", outbox: list[Any]) -> None:
+def test_a_second_step_that_is_taken_away_is_told(here: "Client", outbox: Sequence[Any]) -> None:
     set_up_app(here)
     here.post(f"{SECOND}/totp/deactivate/")
     assert "takes no code of an app any more" in outbox[-1].body
@@ -131,7 +132,7 @@ def test_the_second_step_comes_before_the_policy(here: "Client", configure: Conf
     assert logged_in(browser)
 
 
-def test_a_new_password_is_not_a_way_around(here: "Client", outbox: list[Any]) -> None:
+def test_a_new_password_is_not_a_way_around(here: "Client", outbox: Sequence[Any]) -> None:
     set_up_app(here)
     browser = new_browser()
     browser.post("/identity/reset/", {"email": "ada@example.org"})
@@ -176,7 +177,7 @@ def test_logging_out_elsewhere(here: "Client") -> None:
 
 
 def test_another_address_counts_when_it_is_confirmed(
-    here: "Client", ada: "User", outbox: list[Any]
+    here: "Client", ada: "User", outbox: Sequence[Any]
 ) -> None:
     change = {"action_add": "", "email": "lovelace@example.org"}
     page = here.post("/identity/email/", change, follow=True)
@@ -192,7 +193,7 @@ def test_another_address_counts_when_it_is_confirmed(
 
 
 def test_an_address_of_somebody_else_is_neither_taken_nor_told(
-    here: "Client", ada: "User", outbox: list[Any]
+    here: "Client", ada: "User", outbox: Sequence[Any]
 ) -> None:
     from quaderno.iam import accounts
 
@@ -219,7 +220,7 @@ def test_an_address_is_not_changed_by_whoever_finds_a_browser_open(ada: "User") 
     assert not EmailAddress.objects.filter(email="eve@example.org").exists()
 
 
-def test_a_changed_password_is_told(here: "Client", outbox: list[Any]) -> None:
+def test_a_changed_password_is_told(here: "Client", outbox: Sequence[Any]) -> None:
     form = {"oldpassword": PASSWORD, "password1": PASSWORD_2, "password2": PASSWORD_2}
     here.post("/identity/password/", form)
     assert outbox[-1].to == ["ada@example.org"]

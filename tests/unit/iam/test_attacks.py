@@ -1,6 +1,6 @@
 """What somebody may try who is not who they say, or not allowed to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("registration_open")
 
 
 @pytest.mark.parametrize("who", ["nobody", "somebody"])
-def test_only_administrators_decide(browser: "Client", outbox: list[Any], who: str) -> None:
+def test_only_administrators_decide(browser: "Client", outbox: Sequence[Any], who: str) -> None:
     from quaderno.iam import accounts
 
     confirmed(browser, outbox)
@@ -27,13 +27,15 @@ def test_only_administrators_decide(browser: "Client", outbox: list[Any], who: s
     assert user().state == "waiting"
 
 
-def test_a_decision_is_not_a_link(browser: "Client", admin: "Client", outbox: list[Any]) -> None:
+def test_a_decision_is_not_a_link(
+    browser: "Client", admin: "Client", outbox: Sequence[Any]
+) -> None:
     confirmed(browser, outbox)
     assert admin.get("/identity/requests/grace/?action=approve").status_code == 405
     assert user().state == "waiting"
 
 
-def test_a_request_cannot_choose_its_rights(browser: "Client", outbox: list[Any]) -> None:
+def test_a_request_cannot_choose_its_rights(browser: "Client", outbox: Sequence[Any]) -> None:
     confirmed(browser, outbox, state="active", is_superuser="on", is_staff="on", groups="1")
     grace = user()
     assert (grace.state, grace.is_superuser, grace.is_staff) == ("waiting", False, False)

@@ -1,6 +1,7 @@
 """Groups: who manages which, how one asks to be in one, what never becomes a claim."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -89,7 +90,7 @@ def test_only_administrators_choose_managers(
     assert eve[1].get(page("dev/ml")).status_code == 403
 
 
-def test_asking_for_a_group(hedy: Person, eve: Person, outbox: list[Any]) -> None:
+def test_asking_for_a_group(hedy: Person, eve: Person, outbox: Sequence[Any]) -> None:
     wish = {"group": "/dev/ml", "reason": "I train models"}
     said = eve[1].post("/identity/groups/ask/", wish, follow=True).content.decode()
     assert "Whoever manages /dev/ml decides now." in said
@@ -108,7 +109,7 @@ def test_asking_for_a_group(hedy: Person, eve: Person, outbox: list[Any]) -> Non
 
 
 def test_a_declined_request_may_be_made_again(
-    ada: Person, hedy: Person, eve: Person, outbox: list[Any]
+    ada: Person, hedy: Person, eve: Person, outbox: Sequence[Any]
 ) -> None:
     wish = {"group": "/devices", "reason": "Repairs"}
     eve[1].post("/identity/groups/ask/", wish)

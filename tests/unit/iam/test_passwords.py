@@ -1,6 +1,7 @@
 """A new password, by a link or from an operator."""
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,7 @@ def reset(browser: "Client", email: str) -> Any:
     return browser.post("/identity/reset/", {"email": email}, follow=True)
 
 
-def test_a_forgotten_password(browser: "Client", admin: "Client", outbox: list[Any]) -> None:
+def test_a_forgotten_password(browser: "Client", admin: "Client", outbox: Sequence[Any]) -> None:
     reset(browser, "ada@example.org")
     path = link(outbox[-1])
     form = browser.get(path, follow=True)
@@ -38,14 +39,14 @@ def test_a_forgotten_password(browser: "Client", admin: "Client", outbox: list[A
 
 
 def test_asking_for_a_password_tells_nothing(
-    browser: "Client", admin: "Client", outbox: list[Any]
+    browser: "Client", admin: "Client", outbox: Sequence[Any]
 ) -> None:
     known, unknown = reset(browser, "ada@example.org"), reset(new_browser(), "no@example.org")
     assert known.content == unknown.content
     assert "No account has this address" in outbox[-1].subject
 
 
-def test_who_waits_gets_no_new_password(browser: "Client", outbox: list[Any]) -> None:
+def test_who_waits_gets_no_new_password(browser: "Client", outbox: Sequence[Any]) -> None:
     confirmed(browser, outbox)
     reset(browser, "grace@example.org")
     assert "/identity/reset/" not in outbox[-1].body
@@ -66,7 +67,7 @@ def test_operators_give_a_new_password(
 
 
 def test_messages_to_one_address_are_rare(
-    browser: "Client", admin: "Client", outbox: list[Any]
+    browser: "Client", admin: "Client", outbox: Sequence[Any]
 ) -> None:
     answers = [reset(browser, "ada@example.org").status_code for _ in range(4)]
     assert answers == [200, 200, 200, 429]

@@ -1,5 +1,6 @@
 """The acceptable use policy: accepted once for each version."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("registration_open")
 
 
 def test_the_policy_is_accepted_with_its_version(
-    browser: "Client", configure: Configure, outbox: list[Any]
+    browser: "Client", configure: Configure, outbox: Sequence[Any]
 ) -> None:
     configure(registration="open", policy=POLICY)
     text = browser.get("/identity/policy/").content.decode()
