@@ -1,5 +1,6 @@
 """Accounts and groups in the administration site, under the same rules as everywhere."""
 
+import hashlib
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -31,10 +32,17 @@ _CHOICES = [(state.value, state.label) for state in (State.ACTIVE, State.REJECTE
 
 
 class UserForm(UserChangeForm):  # type: ignore[type-arg]
-    """A change of an account: its address is nobody else's, and an administrator remains."""
+    """A change of an account: its address is nobody else's, and an administrator remains.
+
+    The page is sent back whole, so that one which was opened earlier would undo what was decided
+    meanwhile: it says what it shows, and is refused when that is not so any more.
+    """
+
+    seen = forms.CharField(widget=forms.HiddenInput, required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.initial["seen"] = _shown(self.instance)
         state = self.fields.get("state")
         if isinstance(state, forms.ChoiceField):  # missing where it is only shown
             state.choices = _CHOICES
@@ -47,14 +55,30 @@ class UserForm(UserChangeForm):  # type: ignore[type-arg]
         return email
 
     def clean(self) -> dict[str, Any]:
-        """Refuse to shut out, or to take the rights of, the last administrator."""
+        """Refuse a page of earlier, and to shut out, or take the rights of, the last administrator.
+
+        The request is one transaction, so that nothing changes between here and the end.
+        """
         changed: dict[str, Any] = super().clean() or self.cleaned_data
+        if changed.get("seen") != self.initial["seen"]:
+            raise ValidationError(
+                "This account was changed after you opened the page; nothing is saved. "
+                "Open the page again."
+            )
         if changed.get("state") != State.ACTIVE or not changed.get("is_superuser"):
             try:
                 accounts.require_another_administrator(self.instance)
             except AccountError as error:
                 raise ValidationError(f"{error}.") from error
         return changed
+
+
+def _shown(user: User) -> str:
+    """A digest of what the page shows of `user` and lets be changed, as it is stored now."""
+    stored = User.objects.get(pk=user.pk)
+    fields = ("first_name", "last_name", "email", "is_superuser", "is_staff", *STATE_FIELDS)
+    values = [str(getattr(stored, field)) for field in fields]
+    return hashlib.sha256(repr([*values, stored.group_names()]).encode()).hexdigest()
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
@@ -87,6 +111,13 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     )
     readonly_fields = ("state_since", "last_login", "date_joined", "request_reason")
     filter_horizontal = ("groups",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Where something can be changed, what the page shows goes with it."""
+        fieldsets = list(super().get_fieldsets(request, obj))
+        if obj is not None and self.has_change_permission(request, obj):
+            fieldsets.append((None, {"fields": ("seen",)}))
+        return fieldsets
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
         """The name is chosen once; of a request, its page decides."""

@@ -1,5 +1,6 @@
 """The administration site: who gets in, and that it bends no rule."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,9 +33,15 @@ def admin(ada: "User") -> "Client":
     return client
 
 
+def opened(admin: "Client", user: "User") -> dict[str, str]:
+    """What the page that shows `user` now sends back if nobody changes anything."""
+    page = admin.get(f"{USERS}{user.pk}/change/").content.decode()
+    seen = re.search(r'name="seen" value="([0-9a-f]+)"', page)
+    return {"email": user.email, "state": "active", "seen": seen[1] if seen else ""}
+
+
 def change(admin: "Client", user: "User", **fields: str) -> Any:
-    form = {"email": user.email, "state": "active"}
-    return admin.post(f"{USERS}{user.pk}/change/", form | fields)
+    return admin.post(f"{USERS}{user.pk}/change/", opened(admin, user) | fields)
 
 
 def test_only_superusers_get_in_and_only_through_our_login(admin: "Client", ada: "User") -> None:
@@ -125,6 +132,33 @@ def test_who_was_erased_stays_so(admin: "Client") -> None:
     assert change(admin, grace, email="grace@example.org").status_code == 403
     grace.refresh_from_db()
     assert (grace.state, grace.email) == ("deleted", "")
+
+
+def test_a_page_of_earlier_undoes_nothing(admin: "Client") -> None:
+    """Neither a suspension, nor groups, nor rights that were taken meanwhile."""
+    from quaderno.iam import accounts, groups
+    from quaderno.iam.models import User
+
+    ml = accounts.ensure_group("/dev/ml")
+    grace = accounts.create_user("grace", PASSWORD, groups=["/dev/ml"], admin=True)
+    rights = {"is_superuser": "on", "is_staff": "on", "groups": str(ml.pk)}
+    earlier = opened(admin, grace) | rights
+    decisions = (
+        lambda: accounts.suspend(grace, "Left the institute"),
+        lambda: groups.remove(ml, grace),
+        lambda: User.objects.filter(pk=grace.pk).update(is_superuser=False),
+    )
+    for decide in decisions:
+        decide()
+        page = admin.post(f"{USERS}{grace.pk}/change/", earlier | {"first_name": "Grace"})
+        assert "This account was changed after you opened the page" in page.content.decode()
+        grace.refresh_from_db()
+        assert (grace.state, grace.first_name) == ("suspended", "")
+        earlier = opened(admin, grace) | rights | {"state": "suspended"}
+    for forged in ("", "0" * 64):
+        admin.post(f"{USERS}{grace.pk}/change/", earlier | {"seen": forged, "state": "active"})
+        grace.refresh_from_db()
+        assert grace.state == "suspended"
 
 
 @pytest.mark.parametrize("state", ["suspended", "rejected"])
