@@ -280,7 +280,7 @@ def check_outgoing_ports(config: Config) -> Iterator[Finding]:
 
 
 def _address(config: Config, port_name: str) -> str:
-    if port_name in ("web", "iam", "s3"):
+    if port_name in ("web", "iam", "s3", "director"):
         return config.listen
     return config.servers.gateway if port_name.startswith("servers_") else "127.0.0.1"
 
@@ -347,10 +347,10 @@ def check_public_url(config: Config) -> Iterator[Finding]:
             else "Set `public_url` to the address that people use",
         )
     port = url.port or (443 if url.scheme == "https" else 80)
-    if not listens_inside and port != config.ports.web:
+    if not listens_inside and port != (ours := getattr(config.ports, config.entrance)):
         yield _warning(
             "public-port",
-            f"public_url names port {port}, but ports.web is {config.ports.web}",
+            f"public_url names port {port}, but ports.{config.entrance} is {ours}",
             "Make them equal, unless something in front forwards one to the other",
         )
     if url.scheme == "http" and not inside:

@@ -25,6 +25,7 @@ from quaderno.config import Config
 API_USER = "hub"
 PUBLIC = ("web", "iam", "s3")
 _ROUTES = "quaderno.yaml"
+_BEFORE_THE_HUBS = 10**6  # the priority of its routes is the length of their rules
 _YEAR = 365 * 24 * 3600
 
 
@@ -147,6 +148,7 @@ def dynamic(config: Config, api_user: str) -> dict[str, Any]:
             "middlewares": {
                 "public": {"headers": _public_headers(config)},
                 "api-user": {"basicAuth": {"users": [api_user], "removeHeader": True}},
+                "health": {"replacePath": {"path": "/hub/quaderno/health"}},
             },
         },
     }
@@ -171,6 +173,13 @@ def _http_routers(config: Config) -> dict[str, Any]:
             "entryPoints": ["servers-hub"],
             "rule": "Path(`/hub/api`) || PathPrefix(`/hub/api/`)",
             "service": "hub-api",
+        },
+        "health": {
+            "entryPoints": ["web"],
+            "rule": "Path(`/health`)",
+            "service": "hub-api",
+            "middlewares": ["health"],
+            "priority": _BEFORE_THE_HUBS,
         },
     }
     if config.iam.embedded:

@@ -13,6 +13,8 @@ from quaderno.config import Config, Ports, for_component, generate, load, secret
 from quaderno.errors import ConfigError
 from quaderno.quantities import parse_memory
 
+BARI = {"name": "bari", "address": "https://bari.example.org:8443"}
+CNAF = {"name": "cnaf", "address": "https://cnaf.example.org"}
 COMPONENTS = ("edge", "hub", "iam", "store", "agent", "files")
 
 
@@ -53,6 +55,14 @@ def test_what_is_dumped_loads_as_the_same(config: Config) -> None:
         ({"store": {"endpoint": "s3.example.org"}}, "store.endpoint: expected http(s)://host"),
         ({"oidc": {"issuer": "https://h:0/realm"}}, "oidc.issuer: expected http(s)://host[:port]"),
         ({"hub": {"cookie_secret": "zz"}}, "hub.cookie_secret: expected 32 bytes in hexadecimal"),
+        ({"sites": {"name": "bari"}}, "`name` is of one of several sites"),
+        ({"sites": {"members": [BARI]}}, "`name` must say which of these is here: bari"),
+        ({"sites": {"name": "roma", "members": [BARI]}}, "which of these is here: bari"),
+        ({"sites": {"name": "bari", "members": [BARI, BARI]}}, "two sites have the name bari"),
+        ({"sites": {"members": [BARI | {"name": "Bari!"}]}}, "sites.members.0.name: String should"),
+        ({"sites": {"members": [BARI | {"weight": 0}]}}, "sites.members.0.weight: Input should be"),
+        ({"sites": {"members": [{"name": "bari"}]}}, "sites.members.0.address: required, but not"),
+        ({"sites": {"secret": "short"}}, "sites.secret: expected 32 bytes in hexadecimal"),
         ({"hub": {"crypt_key": "00"}}, "hub.crypt_key: expected 32 bytes in hexadecimal"),
         ({"store": {"sts_signing_key": "%"}}, "store.sts_signing_key: expected 32 bytes in base64"),
         ({"iam": {"signing_key": "-----BEGIN"}}, "iam.signing_key: expected an RSA private key"),
@@ -169,6 +179,33 @@ def test_urls_follow_the_public_one(tmp_path: Path) -> None:
     assert config.issuer == "https://hub.example.org:8001"
     assert config.store_public_endpoint == "https://hub.example.org:8002"
     assert config.store_endpoint_for_servers == "http://10.213.0.1:8016"
+
+
+def test_what_is_a_sites_own_is_at_its_own_address(tmp_path: Path) -> None:
+    """The endpoint may lead to another site."""
+    config = generate(tmp_path, public_url="https://hub.example.org")
+    sites = {"name": "bari", "members": [BARI, CNAF], "secret": "ab" * 32}
+    config = load(written(config, sites=sites))
+    assert [site.name for site in config.sites.peers] == ["cnaf"]
+    assert config.issuer == "https://bari.example.org:8001"
+    assert config.store_public_endpoint == "https://bari.example.org:8002"
+    assert config.public_url == "https://hub.example.org"
+
+
+@pytest.mark.parametrize(
+    ("tls", "address", "complaint"),
+    [
+        ({"mode": "acme", "email": "o@example.org"}, "https://bari", "share one certificate"),
+        ({"mode": "files", "certificate": "c", "key": "k"}, "http://bari", "http://bari https://"),
+    ],
+)
+def test_encryption_fits_several_sites(
+    tmp_path: Path, tls: dict[str, str], address: str, complaint: str
+) -> None:
+    config = generate(tmp_path, public_url="https://hub.example.org")
+    sites = {"name": "bari", "members": [BARI | {"address": address}, CNAF], "secret": "ab" * 32}
+    with pytest.raises(ConfigError, match=complaint):
+        load(written(config, tls=tls, sites=sites))
 
 
 @pytest.mark.parametrize(

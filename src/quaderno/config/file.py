@@ -178,6 +178,7 @@ def generate(
         "store": {"sts_signing_key": base64.b64encode(secrets.token_bytes(32)).decode()},
         "agent": {"hub_token": secrets.token_hex(32)},
         "files": {"client_secret": secrets.token_hex(32)},
+        "sites": {"secret": secrets.token_hex(32)},
         "servers": {key: value for key, value in servers.items() if value is not None},
     }
     return parse(data, directory / CONFIG_FILE)

@@ -24,6 +24,7 @@ from quaderno.config.kinds import (
     Url,
 )
 from quaderno.config.section import Section as Section
+from quaderno.config.sites import Sites as Sites
 from quaderno.quantities import parse_memory
 
 
@@ -54,7 +55,8 @@ class Tls(Section):
 
 
 class Ports(Section):
-    """TCP ports. The first three are public; the others listen where only this machine reaches."""
+    """TCP ports. The first three and `director` are public; the others listen where only this
+    machine reaches."""
 
     web: Port = Field(8000, description="Public: the hub, people's servers and its services.")
     iam: Port = Field(8001, description="Public: the embedded identity provider.")
@@ -79,6 +81,10 @@ class Ports(Section):
     )
 
     files: Port = Field(8017, description="Loopback: the web page of the object store.")
+    director: Port = Field(
+        8018, description="Public, with several `sites`: the endpoint, in front of them all."
+    )
+    director_api: Port = Field(8019, description="Loopback: the director's health.")
 
     @classmethod
     def from_first(cls, first: int) -> "Ports":

@@ -19,6 +19,7 @@ from quaderno.config.sections import (
     Ports,
     Section,
     Servers,
+    Sites,
     Store,
     Tls,
 )
@@ -60,6 +61,7 @@ class Config(Section):
     agent: Agent = Field(description="The node agent, which owns the storage mounts.")
     files: Files = Field(description="The web page of the object store.")
     servers: Servers = Field(Servers(), description="People's servers.")
+    sites: Sites = Field(description="Several sites behind one endpoint.")
 
     @field_validator("listen")
     @classmethod
@@ -74,9 +76,33 @@ class Config(Section):
             raise ValueError(
                 "an external identity provider (`iam.embedded: false`) needs `oidc.issuer`"
             )
+        if here := self.sites.here:
+            if self.tls.mode == "acme":
+                raise ValueError(
+                    "several `sites` share one certificate: tls.mode `files` or `none`, for who "
+                    "issues one over ACME may ask the other site"
+                )
+            if self.tls.mode != "none" and not here.address.startswith("https://"):
+                raise ValueError(f"tls.mode `{self.tls.mode}` makes {here.address} https://")
         return self
 
     # --- what components derive; nothing else asks whether iam or store is embedded
+
+    @property
+    def address(self) -> str:
+        """URL of this very instance: `public_url`, unless it is one of several sites."""
+        here = self.sites.here
+        return here.address if here else self.public_url
+
+    @property
+    def entrance(self) -> str:
+        """The port, among `ports`, at which browsers come in."""
+        return "director" if self.sites.here else "web"
+
+    @property
+    def site_cookie(self) -> str:
+        """Cookie that holds the name of the site to which the director leads a browser."""
+        return f"{'__Host-' if self.public_url.startswith('https://') else ''}quaderno-site"
 
     @property
     def node_name(self) -> str:
@@ -141,7 +167,7 @@ class Config(Section):
         return self.store.embedded
 
     def _public_port(self, port: int) -> str:
-        parts = urlsplit(self.public_url)
+        parts = urlsplit(self.address)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"{parts.scheme}://{host}:{port}"
 

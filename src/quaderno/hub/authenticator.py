@@ -28,6 +28,7 @@ from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
 from quaderno.hub.login import CallbackHandler, LoginHandler, refused
 from quaderno.hub.named_servers import NewServerHandler, SpawnPage
 from quaderno.hub.rates import Rates
+from quaderno.hub.readiness import HealthHandler, Readiness
 from quaderno.hub.server_log import LogHandler
 from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
 from quaderno.hub.storage import CleanUpHandler, RefreshHandler, StorageHandler, TakeOverHandler
@@ -69,6 +70,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         keys, access_tokens = ({"rates": Rates(per_minute)} for _ in range(2))
         return [
             *super().get_handlers(app),
+            (r"/quaderno/health", HealthHandler, {"readiness": Readiness(self.quaderno)}),
             (r"/quaderno/static/(.*)", CacheControlStaticFilesHandler, {"path": str(STATIC)}),
             (r"/api/quaderno/users/([^/]+)/s3-keys", S3KeysHandler, keys),
             (r"/api/quaderno/users/([^/]+)/access-token", AccessTokenHandler, access_tokens),
