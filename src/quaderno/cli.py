@@ -19,6 +19,7 @@ from quaderno.config import CONFIG_FILE, Config
 from quaderno.errors import HostError, QuadernoError
 from quaderno.image_commands import image_app
 from quaderno.people import group_app, user_app
+from quaderno.site_commands import site_app
 from quaderno.terminal import err, out, progress
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ for _name, _group in (
     ("group", group_app),
     ("token", token_app),
     ("image", image_app),
+    ("site", site_app),
 ):
     app.add_typer(_group, name=_name, no_args_is_help=True)
 
@@ -209,7 +211,9 @@ def status(directory: Dir = None, as_json: Json = False) -> None:
 @app.command()
 def run(
     context: typer.Context,
-    component: Annotated[str, typer.Argument(help="edge, iam, store, agent, files or hub.")],
+    component: Annotated[
+        str, typer.Argument(help="edge, iam, store, agent, files, hub or director.")
+    ],
     directory: Annotated[
         Path | None, typer.Option("--dir", help="State directory of the instance.")
     ] = None,

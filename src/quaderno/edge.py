@@ -11,17 +11,16 @@ Access is not logged here: login callbacks carry codes in their URLs, and the hu
 without them.
 """
 
-import os
-import sys
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import bcrypt
 import yaml
 
+from quaderno import traefik
 from quaderno.config import Config
 
+NAME = "edge"
 API_USER = "hub"
 PUBLIC = ("web", "iam", "s3")
 _ROUTES = "quaderno.yaml"
@@ -34,21 +33,23 @@ def prepare(config: Config, user: int, group: int) -> None:
 
     Run again while Traefik runs, it puts changed routes and renewed certificates into force.
     """
-    home = config.dir / "edge"
-    _directory(home, 0, group, 0o751)
-    _directory(config.routes, 0, group, 0o3770)
-    _directory(home / "acme", user, group, 0o700)
-    _directory(home / "tls", 0, 0, 0o711)
-    for source, copy in _certificates(config):  # not for its group, of which the hub is a member
-        _replace(home, copy, source.read_bytes(), user, group, 0o400)
-    _write(home, home / "traefik.yaml", static(config), group)
-    _write(home, config.routes / _ROUTES, dynamic(config, _api_user(config)), group)
+    home = config.dir / NAME
+    traefik.directory(home, 0, group, 0o751)
+    traefik.directory(config.routes, 0, group, 0o3770)
+    traefik.directory(home / "acme", user, group, 0o700)
+    traefik.copy_certificates(config, home, user, group)
+    traefik.write(home, home / "traefik.yaml", static(config), group)
+    traefik.write(home, config.routes / _ROUTES, dynamic(config, _api_user(config)), group)
 
 
 def command(config: Config) -> list[str]:
     """Traefik with the configuration that `prepare` wrote."""
-    program = Path(sys.prefix) / "bin" / "traefik"
-    return [str(program), f"--configFile={config.dir / 'edge' / 'traefik.yaml'}"]
+    return traefik.command(config.dir / NAME)
+
+
+def certificates_renewed(config: Config) -> bool:
+    """Whether the operator's certificate or key is not what Traefik has; raises OSError."""
+    return traefik.certificates_renewed(config, config.dir / NAME)
 
 
 def health_url(config: Config) -> str:
@@ -66,18 +67,8 @@ def needs_low_ports(config: Config) -> bool:
 
 def static(config: Config) -> dict[str, Any]:
     """Traefik's static configuration: where it listens and where its routes are."""
-    result: dict[str, Any] = {
-        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
-        "log": {"level": "INFO", "noColor": True},
-        "entryPoints": _entry_points(config),
-        "providers": {
-            "file": {"directory": str(config.routes), "watch": True},
-            # Every server's start waits for its route: apply changes almost at once.
-            "providersThrottleDuration": "10ms",
-        },
-        "api": {"dashboard": False},
-        "ping": {"entryPoint": "api"},
-    }
+    result = traefik.static(config.routes, _entry_points(config))
+    result["api"] = {"dashboard": False}
     if config.tls.mode == "acme":
         result["certificatesResolvers"] = {"acme": {"acme": _acme(config)}}
     return result
@@ -85,30 +76,13 @@ def static(config: Config) -> dict[str, Any]:
 
 def _entry_points(config: Config) -> dict[str, Any]:
     ports, gateway = config.ports, config.servers.gateway
-    public = {name: _entry_point(config.listen, getattr(ports, name)) for name in PUBLIC}
+    public = {name: traefik.entry_point(config.listen, getattr(ports, name)) for name in PUBLIC}
     for name in ("web", "iam"):
         public[name]["http"] |= _public_http(config)
     return public | {
-        "servers-hub": _entry_point(gateway, ports.servers_hub),
-        "servers-s3": _entry_point(gateway, ports.servers_s3),
-        "api": _entry_point("127.0.0.1", ports.edge_api),
-    }
-
-
-def _entry_point(host: str, port: int) -> dict[str, Any]:
-    """No limit on how long a request is read: uploads of notebooks take what they take.
-
-    Names of files arrive encoded and may hold anything but NUL. Headers spelt `X_Forwarded_For`
-    are dropped: applications could take them for those that we set.
-    """
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return {
-        "address": address,
-        "transport": {"respondingTimeouts": {"readTimeout": 0}},
-        "http": {
-            "encodedCharacters": {"allowEncodedNullCharacter": False},
-            "aliasHeadersStrategy": "delete",
-        },
+        "servers-hub": traefik.entry_point(gateway, ports.servers_hub),
+        "servers-s3": traefik.entry_point(gateway, ports.servers_s3),
+        "api": traefik.entry_point("127.0.0.1", ports.edge_api),
     }
 
 
@@ -220,9 +194,7 @@ def _tls_files(config: Config) -> dict[str, Any]:
     """HTTP/1.1 alone for S3: behind the TCP router nothing would understand HTTP/2."""
     result: dict[str, Any] = {"options": {"s3": {"alpnProtocols": ["http/1.1"]}}}
     if config.tls.mode == "files":
-        files = config.dir / "edge" / "tls"
-        pair = {"certFile": str(files / "certificate.pem"), "keyFile": str(files / "key.pem")}
-        result["stores"] = {"default": {"defaultCertificate": pair}}
+        result["stores"] = traefik.certificate_store(config.dir / NAME)
     return result
 
 
@@ -245,46 +217,3 @@ def _api_user(config: Config) -> str:
         pass  # none yet, or not ours: written anew
     # The password is random and long; a higher cost would only slow each request of the hub.
     return f"{API_USER}:{bcrypt.hashpw(password, bcrypt.gensalt(rounds=4)).decode()}"
-
-
-def certificates_renewed(config: Config) -> bool:
-    """Whether the operator's certificate or key is not what Traefik has; raises OSError."""
-    return any(
-        not copy.exists() or copy.read_bytes() != source.read_bytes()
-        for source, copy in _certificates(config)
-    )
-
-
-def _certificates(config: Config) -> list[tuple[Path, Path]]:
-    """The operator's files and our copies: private keys are usually root's."""
-    copies = config.dir / "edge" / "tls"
-    pairs = ((config.tls.certificate, "certificate.pem"), (config.tls.key, "key.pem"))
-    if config.tls.mode != "files":
-        return []
-    return [(source, copies / name) for source, name in pairs if source is not None]
-
-
-def _write(home: Path, path: Path, content: dict[str, Any], group: int) -> None:
-    text = "# Written by `quaderno run edge`; changes are lost.\n" + yaml.safe_dump(content)
-    _replace(home, path, text.encode(), 0, group, 0o640)
-
-
-def _replace(home: Path, path: Path, content: bytes, user: int, group: int, mode: int) -> None:
-    """Atomic, for Traefik reads while we write; begun in `home`, which is root's."""
-    temporary = home / f".{path.name}.new"
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        if os.geteuid() == 0:
-            os.fchown(descriptor, user, group)
-        os.fchmod(descriptor, mode)
-        file.write(content)
-    temporary.replace(path)
-
-
-def _directory(path: Path, user: int, group: int, mode: int) -> None:
-    """In a directory of root's, so that nobody can have put a link in its place."""
-    path.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        os.chown(path, user, group)
-    path.chmod(mode)

@@ -25,6 +25,7 @@ from quaderno.config.sections import (
     Ports,
     Section,
     Servers,
+    Site,
     Tls,
 )
 from quaderno.config.settings import Config
@@ -39,6 +40,7 @@ __all__ = [
     "Ports",
     "Section",
     "Servers",
+    "Site",
     "Tls",
     "complete",
     "default_directory",

@@ -24,6 +24,7 @@ from quaderno.config.kinds import (
     Url,
 )
 from quaderno.config.section import Section as Section
+from quaderno.config.sites import Site as Site
 from quaderno.config.sites import Sites as Sites
 from quaderno.quantities import parse_memory
 

@@ -23,7 +23,7 @@ from quaderno import names
 from quaderno.config import Config
 from quaderno.config.kinds import group_name
 from quaderno.errors import AudienceRefusedError, LoginRequiredError, ProviderUnavailableError
-from quaderno.hub import STATIC, image_check, named_servers
+from quaderno.hub import STATIC, image_check, named_servers, site_api
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
 from quaderno.hub.login import CallbackHandler, LoginHandler, refused
 from quaderno.hub.named_servers import NewServerHandler, SpawnPage
@@ -67,10 +67,12 @@ class QuadernoAuthenticator(GenericOAuthenticator):
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
         per_minute = self.quaderno.hub.credentials_per_minute
+        readiness = Readiness(self.quaderno)
         keys, access_tokens = ({"rates": Rates(per_minute)} for _ in range(2))
         return [
             *super().get_handlers(app),
-            (r"/quaderno/health", HealthHandler, {"readiness": Readiness(self.quaderno)}),
+            *site_api.handlers(self.quaderno, readiness),
+            (r"/quaderno/health", HealthHandler, {"readiness": readiness}),
             (r"/quaderno/static/(.*)", CacheControlStaticFilesHandler, {"path": str(STATIC)}),
             (r"/api/quaderno/users/([^/]+)/s3-keys", S3KeysHandler, keys),
             (r"/api/quaderno/users/([^/]+)/access-token", AccessTokenHandler, access_tokens),

@@ -30,7 +30,7 @@ class Readiness:
     def __init__(self, config: Config, client: APIClient | None = None) -> None:
         """`client` is the engine's; the one of the environment when it is None."""
         self._config = config
-        self._client = client
+        self.client = client
         self._store = httpx.AsyncClient(
             timeout=_WITHIN, trust_env=config.store.endpoint is not None
         )
@@ -67,9 +67,9 @@ class Readiness:
     async def _engine_answers(self) -> bool:
         try:
             async with asyncio.timeout(_WITHIN):
-                if self._client is None:
-                    self._client = await asyncio.to_thread(_engine)
-                async with pulling.connection(self._client) as engine:
+                if self.client is None:
+                    self.client = await asyncio.to_thread(_engine)
+                async with pulling.connection(self.client) as engine:
                     return (await engine.get("/_ping")).is_success
         except (TimeoutError, httpx.HTTPError, DockerException):
             return False

@@ -1,0 +1,125 @@
+"""What other sites, and `quaderno site`, ask this one: `/hub/api/quaderno/site`.
+
+Whoever shows the sites' secret is answered, so these handlers know no people and no cookies.
+"""
+
+import secrets
+from datetime import UTC
+from http import HTTPStatus
+from typing import Any
+
+from jupyterhub import orm
+from tornado import web
+
+from quaderno.config import Config
+from quaderno.hub import capacity
+from quaderno.hub.capacity import Amount, Machine
+from quaderno.hub.readiness import Readiness
+from quaderno.hub.standing import Standing, Stay
+
+_SCHEME = "Bearer "  # RFC 6750
+
+
+class Here:
+    """This site, as the hub's database and machine show it."""
+
+    def __init__(self, config: Config, readiness: Readiness, machine: Machine) -> None:
+        self.config = config
+        self.readiness = readiness
+        self._machine = machine
+
+    async def standing(self, db: Any, username: str = "") -> Standing:
+        """How this site is, and the stay of `username` here."""
+        problems = await self.readiness.problems()
+        if self.readiness.client:
+            await self._machine.look(self.readiness.client)
+        has = self._machine.has or Amount(0, 0)
+        free = has - capacity.taken(self.config, _running_options(db))
+        return Standing(
+            name=self.config.sites.name or "",
+            problems=problems,
+            cpu=free.cpu,
+            memory=free.memory,
+            stay=stays(db, username).get(username) if username else None,
+        )
+
+
+def stays(db: Any, username: str = "") -> dict[str, Stay]:
+    """Everybody who has started a server here, or `username` alone. A server that is starting is
+    one that runs."""
+    columns = (orm.User.name, orm.Spawner.server_id, orm.Spawner.last_activity)
+    query = db.query(*columns, orm.Spawner.user_options).join(orm.Spawner.user)
+    query = query.filter(orm.Spawner.name == "", orm.Spawner.last_activity.isnot(None))
+    if username:
+        query = query.filter(orm.User.name == username)
+    return {
+        name: Stay(running=server is not None, at=_seconds(last), options=options or {})
+        for name, server, last, options in query.all()
+    }
+
+
+def _running_options(db: Any) -> list[dict[str, Any]]:
+    running = orm.Spawner.server_id.isnot(None)
+    return [asked or {} for (asked,) in db.query(orm.Spawner.user_options).filter(running).all()]
+
+
+def _seconds(last: Any) -> float:
+    """JupyterHub keeps UTC without saying so."""
+    return float(last.replace(tzinfo=UTC).timestamp())
+
+
+class SiteHandler(web.RequestHandler):
+    """`GET`: how this site is, with `?user=` the stay of that person, too."""
+
+    def initialize(self, here: Here) -> None:
+        self._here = here
+
+    def prepare(self) -> None:
+        """Raises HTTP 403 for who does not have the secret."""
+        shown = self.request.headers.get("Authorization", "")
+        secret = self._here.config.sites.secret.get_secret_value()
+        # Compared in constant time, and as bytes: `shown` may be anything.
+        if not secret or not secrets.compare_digest(shown.encode(), f"{_SCHEME}{secret}".encode()):
+            raise web.HTTPError(HTTPStatus.FORBIDDEN)
+
+    def check_xsrf_cookie(self) -> None:
+        """No cookie opens these."""
+
+    async def get(self) -> None:
+        standing = await self._here.standing(self.settings["db"], self.get_argument("user", ""))
+        self.set_header("Cache-Control", "no-store")
+        self.write(standing.model_dump())
+
+
+class DrainHandler(SiteHandler):
+    """`PUT` has no new visitors led here, `DELETE` ends that; both answer as `GET` does."""
+
+    async def put(self) -> None:
+        await self._drain(True)
+
+    async def delete(self) -> None:
+        await self._drain(False)
+
+    async def _drain(self, wanted: bool) -> None:
+        self._here.readiness.drain(wanted)
+        await self.get()
+
+
+class PeopleHandler(SiteHandler):
+    """`GET`: everybody's last stay here, for the other sites to remember."""
+
+    async def get(self) -> None:
+        found = stays(self.settings["db"])
+        self.write({"people": {name: stay.model_dump() for name, stay in found.items()}})
+
+
+def handlers(config: Config, readiness: Readiness) -> list[tuple[Any, ...]]:
+    """None, where there is just this instance."""
+    if not config.sites.here:
+        return []
+    kwargs = {"here": Here(config, readiness, Machine())}
+    return [
+        (r"/api/quaderno/site", SiteHandler, kwargs),
+        (r"/api/quaderno/site/draining", DrainHandler, kwargs),
+        (r"/api/quaderno/site/people", PeopleHandler, kwargs),
+    ]

@@ -1,0 +1,131 @@
+"""The director's Traefik in front of two sites that are nothing but their answers."""
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from quaderno import config as quaderno_config
+from quaderno import director
+from quaderno.config import Config
+from tests.ports import free_ports
+from tests.service.running import wait_for
+
+
+class Site(ThreadingHTTPServer):
+    """Says its name, and at /health whether it is ready."""
+
+    daemon_threads = True
+    ready = True
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name = name
+        super().__init__(("127.0.0.1", port), _Answer)
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Site
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        unready = self.path == "/health" and not self.server.ready
+        body = f"{self.server.name} {self.headers['Host']}".encode()
+        self.send_response(HTTPStatus.SERVICE_UNAVAILABLE if unready else HTTPStatus.OK)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def site(name: str, port: int) -> Iterator[Site]:
+    with Site(name, port) as running:
+        thread = threading.Thread(target=running.serve_forever, args=[0.05])
+        thread.start()
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    first = free_ports()
+    config = quaderno_config.generate(tmp_path, first_port=first)
+    members = [
+        {"name": "bari", "address": f"http://127.0.0.1:{first}"},
+        {"name": "cnaf", "address": f"http://127.0.0.1:{first + 1}", "weight": 3},
+    ]
+    data = yaml.safe_load(quaderno_config.dump(config))
+    data["sites"] |= {"name": "bari", "members": members}
+    return quaderno_config.parse(data, tmp_path)
+
+
+@pytest.fixture
+def endpoint(config: Config) -> Iterator[httpx.Client]:
+    director.prepare(config, os.geteuid(), os.getegid())
+    with (
+        (config.dir / "director.log").open("wb") as log,
+        subprocess.Popen(director.command(config), stdout=log, stderr=log) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{config.ports.director}") as client,
+    ):
+        try:
+            wait_for(lambda: _healthy(config), 30, "the director")
+            yield client
+        finally:
+            process.terminate()
+
+
+def _healthy(config: Config) -> bool:
+    try:
+        return httpx.get(director.health_url(config)).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def led_to(endpoint: httpx.Client, cookie: str = "") -> str:
+    """The site that answers; nothing where none does."""
+    cookies = {"Cookie": f"a=b; quaderno-site={cookie}; c=d"} if cookie else {}
+    answer = endpoint.get("/", headers=cookies)
+    return answer.text.split()[0] if answer.is_success else ""
+
+
+def test_visitors_are_led_as_cookies_health_and_weights_say(
+    config: Config, endpoint: httpx.Client
+) -> None:
+    bari = site("bari", config.ports.web)
+    with site("cnaf", config.ports.web + 1) as cnaf:
+        with bari:
+            wait_for(lambda: led_to(endpoint, "bari") == "bari", 30, "a look at bari")
+            wait_for(lambda: led_to(endpoint, "cnaf") == "cnaf", 30, "a look at cnaf")
+            assert {led_to(endpoint, "bari") for _ in range(8)} == {"bari"}
+            wait_for(lambda: spread(endpoint) == (2, 6), 30, "visitors by weight")
+            for unknown in ("roma", "barix", "xbari", ".ari"):
+                assert {led_to(endpoint, unknown) for _ in range(8)} == {"bari", "cnaf"}, unknown
+            host = endpoint.base_url.netloc.decode()
+            assert endpoint.get("/").text.endswith(f" {host}"), "sites see the endpoint's name"
+            # Drained: nobody new, but whoever works there goes on.
+            cnaf.ready = False
+            wait_for(lambda: spread(endpoint) == (8, 0), 30, "the drain")
+            assert {led_to(endpoint, "cnaf") for _ in range(8)} == {"cnaf"}
+        # Dead: the other takes over, ready or not.
+        wait_for(lambda: led_to(endpoint, "bari") == "cnaf", 30, "the other site")
+        assert led_to(endpoint) == "cnaf"
+    wait_for(lambda: led_to(endpoint) == "", 30, "the end of both")
+
+
+def spread(endpoint: httpx.Client) -> tuple[int, int]:
+    """How many of eight new visitors come to each site."""
+    found = [led_to(endpoint) for _ in range(8)]
+    return found.count("bari"), found.count("cnaf")
