@@ -20,6 +20,7 @@ from typing import Any
 TIMEOUT = 6.0  # seconds; the hub answers within five, whomever it has to ask itself
 # The hub is near by: a proxy to the outside, if the environment names one, does not know it.
 _HUB = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_AWAY = (502, 503, 504)  # what a proxy before the hub answers, without a word, when it is away
 
 
 class CredentialsError(Exception):
@@ -115,7 +116,6 @@ def _request(environment: Mapping[str, str], path: str, method: str) -> urllib.r
 
 def _refusal(error: urllib.error.HTTPError, what: str) -> CredentialsError:
     """The hub's own words, if it has any."""
-    advice = "log in again" if error.code in (401, 403) else "try again in a minute"
     try:
         words = " ".join(json.load(error)["message"].split())
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
@@ -123,7 +123,12 @@ def _refusal(error: urllib.error.HTTPError, what: str) -> CredentialsError:
     # Asked too often (429), the hub has refused nothing.
     passing = error.code >= 500 or error.code == http.HTTPStatus.TOO_MANY_REQUESTS
     kind = HubUnavailableError if passing else CredentialsError
-    refusal = kind(f"the hub gives no {what} (HTTP {error.code}): {words or advice}")
+    if error.code in _AWAY and not words:
+        text = f"the hub cannot be reached (HTTP {error.code}); try again in a minute"
+    else:
+        advice = "log in again" if error.code in (401, 403) else "try again in a minute"
+        text = f"the hub gives no {what} (HTTP {error.code}): {words or advice}"
+    refusal = kind(text)
     refusal.status, refusal.words = error.code, words
     return refusal
 

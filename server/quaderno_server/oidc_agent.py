@@ -112,6 +112,8 @@ class Agent:
 
     async def _access_token(self, request: Json) -> Json:
         account, issuer = _text(request, "account"), _text(request, "issuer")
+        if account.startswith("http://"):  # `oidc-token` takes https alone for an issuer
+            account, issuer = "", account
         if account and account != self._account:
             # liboidcagent knows this sentence from its beginning.
             raise RefusedError(

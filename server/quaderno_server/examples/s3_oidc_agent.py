@@ -21,7 +21,8 @@ token, issuer, _ = liboidcagent.get_token_response(
 )
 print(f"token      from {issuer}")
 
-# 2. The keys. They are for one role, and last an hour if you do not ask for DurationSeconds.
+# 2. The keys. They are for one role, and end with the time below, or sooner if you ask for fewer
+# DurationSeconds.
 store = os.environ["AWS_ENDPOINT_URL_S3"]
 sts = boto3.client(
     "sts",

@@ -37,6 +37,7 @@ class Hub(SmallHub):
         self.refusal: tuple[int, str] | None = None
         self.body: bytes | None = None
         self.lifetime = 3600
+        self.issuer = ISSUER
         self.queries: list[dict[str, list[str]]] = []
         self.silence = threading.Event()  # cleared: it does not answer
         self.silence.set()
@@ -53,7 +54,7 @@ class Hub(SmallHub):
         self.queries.append(parse_qs(url.query))
         status, answer = 200, {
             "access_token": f"token-{len(self.queries)}",
-            "issuer": ISSUER,
+            "issuer": self.issuer,
             "expires_at": int(time.time()) + self.lifetime,
             "scope": "openid profile",
         }  # fmt: skip
@@ -153,6 +154,10 @@ def test_liboidcagent_gets_a_token(agent: Path, hub: Hub) -> None:
 def test_by_issuer_and_with_scope_and_audience(agent: Path, hub: Hub) -> None:
     for issuer in (ISSUER, ISSUER.rstrip("/")):
         assert liboidcagent.get_access_token_by_issuer_url(issuer).startswith("token-")
+    plain_http = {"account": "http://iam.example.org", "request": "access_token"}
+    assert "for that issuer" in plain(agent, **plain_http)["error"]
+    hub.issuer = "http://iam.example.org"
+    assert plain(agent, **plain_http)["access_token"].startswith("token-")
     liboidcagent.get_access_token("infncloud", scope="openid profile", audience=" one  two ")
     assert hub.queries[-1]["audience"] == ["one two"]
 
