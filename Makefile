@@ -13,8 +13,10 @@ up: ## Install what is missing and start the service
 test: environment ## Run all tests
 	$(TEST_VENV)/bin/pytest
 
-soak: environment ## Run the tests of lost storage whole: 100 kills, outages of minutes
-	QUADERNO_SOAK=1 $(TEST_VENV)/bin/pytest tests/contract/test_storage_faults.py tests/contract/test_keys_expire.py
+SOAK = storage_faults keys_expire full_disk in_place running_container rclone_memory
+
+soak: environment ## Run the tests of lost storage whole, on an idle machine: 100 kills, outages of minutes
+	QUADERNO_SOAK=1 $(TEST_VENV)/bin/pytest $(SOAK:%=tests/contract/test_%.py)
 
 lint: environment ## Check style, types and the direction of imports
 	$(TEST_VENV)/bin/ruff check && $(TEST_VENV)/bin/ruff format --check && $(TEST_VENV)/bin/mypy && $(TEST_VENV)/bin/lint-imports

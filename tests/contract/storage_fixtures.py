@@ -37,6 +37,15 @@ def new_config(directory: Path) -> Config:
     return configuration.generate(directory, first_port=free_ports())
 
 
+SOAK = bool(os.environ.get("QUADERNO_SOAK"))
+
+
+def limit(promised: float, loaded: float) -> float:
+    """Seconds that something may take: in a soak, which has an idle machine for itself, what is
+    promised; else what a machine keeps that is busy with other things."""
+    return promised if SOAK else loaded
+
+
 def eventually(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     """The first true value of `condition`; fails the test after `seconds`."""
     deadline = time.monotonic() + seconds

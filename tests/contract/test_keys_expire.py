@@ -5,7 +5,6 @@ has keys of 15 minutes, 40 minutes of load, and 3 minutes without others.
 """
 
 import hashlib
-import os
 import subprocess
 import sys
 import time
@@ -17,9 +16,8 @@ import pytest
 
 from quaderno.storage import mounts
 from tests.contract.node_fixtures import Node, running_node
-from tests.contract.storage_fixtures import eventually
+from tests.contract.storage_fixtures import SOAK, eventually
 
-SOAK = bool(os.environ.get("QUADERNO_SOAK"))
 LIFE, LOAD, SILENT = (900, 2400, 180) if SOAK else (30, 50, 10)  # seconds
 pytestmark = pytest.mark.timeout(LOAD + 600)
 
