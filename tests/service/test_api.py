@@ -91,6 +91,21 @@ def test_a_token_does_what_its_scopes_say(service: Service) -> None:
     assert reader.request("GET", "/quaderno/users/ada/s3-keys").status_code == 403
 
 
+def test_the_agents_token_gets_peoples_keys_and_nothing_else(service: Service) -> None:
+    http_person.log_in(service, "ada")
+    agent = Hub(service.config.public_url, service.config.agent.hub_token.get_secret_value())
+    assert agent.request("GET", "/quaderno/users/ada/s3-keys").status_code == 200
+    for method, path in (
+        ("GET", "/quaderno/users/ada/access-token"),
+        ("GET", "/quaderno/users/ada/storage"),
+        ("GET", "/users"),
+        ("POST", "/users/ada/server"),
+        ("DELETE", "/users/ada/server"),
+        ("POST", "/users/ada/tokens"),
+    ):
+        assert agent.request(method, path).status_code in (403, 404), path
+
+
 def test_a_revoked_token_ends_at_once(service: Service) -> None:
     token = service.quaderno("token", "create", "brief", "--scope", "list:users").stdout.strip()
     assert "brief" in json.loads(service.quaderno("token", "list", "--json").stdout)
