@@ -58,7 +58,7 @@ def test_files_that_wait_are_told_until_they_are_saved(
 
 
 def test_storage_of_a_lost_machine_is_taken_over_by_a_button(
-    service: Service, hub: Hub, person: Callable[[], BrowserContext]
+    service: Service, hub: Hub, person: Callable[[], BrowserContext], screenshot: Screenshot
 ) -> None:
     files = s3.object_store(service, "ada")
     hub.stop("ada")
@@ -79,6 +79,8 @@ def test_storage_of_a_lost_machine_is_taken_over_by_a_button(
     )
     button = card.get_by_role("button", name="Connect my storage here")
     expect(button).to_be_visible(timeout=30_000)
+    button.scroll_into_view_if_needed()
+    screenshot(page, "take-over", phone=False)
     button.click()
     expect(card).to_contain_text("Everything is saved.", timeout=30_000)
     expect(button).to_be_hidden()
