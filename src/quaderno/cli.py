@@ -18,7 +18,7 @@ from quaderno.arguments import load as _load
 from quaderno.config import CONFIG_FILE, Config
 from quaderno.errors import HostError, QuadernoError
 from quaderno.image_commands import image_app
-from quaderno.people import group_app, user_app
+from quaderno.people import client_app, group_app, user_app
 from quaderno.site_commands import site_app
 from quaderno.terminal import err, out, progress
 
@@ -32,6 +32,7 @@ token_app = typer.Typer(help="Tokens for automation.")
 for _name, _group in (
     ("user", user_app),
     ("group", group_app),
+    ("client", client_app),
     ("token", token_app),
     ("image", image_app),
     ("site", site_app),

@@ -1,4 +1,4 @@
-"""`quaderno user` and `quaderno group`: people, by the identity provider's own commands."""
+"""`quaderno user`, `group` and `client`: by the identity provider's own commands."""
 
 import getpass
 import json
@@ -18,6 +18,7 @@ from quaderno.terminal import cell, out
 
 user_app = typer.Typer(help="People registered in the embedded identity provider.")
 group_app = typer.Typer(help="Groups of the embedded identity provider, as /dev/ml.")
+client_app = typer.Typer(help="Applications that may send people to the embedded provider.")
 
 Name = Annotated[str, typer.Argument(help="Username.")]
 PasswordStdin = Annotated[
@@ -156,6 +157,54 @@ def _change_group(
     options = ["--manager"] if manager else []
     said = _manage(load(directory), ["change_group", *options, "--", action, group, name])
     out.print(escape(said.strip()))
+
+
+ClientId = Annotated[str, typer.Argument(help="Identifier of the application.")]
+
+
+@client_app.command("list")
+def client_list(directory: Dir = None, as_json: Json = False) -> None:
+    """List the applications; the hub is one."""
+    text = _manage(load(directory), ["list_clients"])
+    if as_json:
+        sys.stdout.write(text)
+        return
+    rows = [[cell(each[key]) for key in _CLIENT_COLUMNS] for each in json.loads(text)]
+    terminal.table(list(_CLIENT_COLUMNS), rows)
+
+
+_CLIENT_COLUMNS = ("id", "name", "answers_at", "since")
+
+
+@client_app.command("add")
+def client_add(
+    identifier: ClientId,
+    directory: Dir = None,
+    name: Annotated[str, typer.Option(help="What people are told it is called.")] = "",
+    redirect_uri: Annotated[
+        list[str] | None, typer.Option(help="Where it takes answers; may be repeated.")
+    ] = None,
+) -> None:
+    """Register an application.
+
+    With --redirect-uri, it is a service with a secret, which is printed once. Without, it is a
+    program without secret or browser that uses the device flow.
+    """
+    config = load(directory)
+    options = ["--name", name] if name else []
+    options += [part for uri in redirect_uri or [] for part in ("--redirect-uri", uri)]
+    made = json.loads(_manage(config, ["change_client", *options, "--", "add", identifier]))
+    out.print(f"Issuer: {config.issuer}")
+    out.print(f"Client identifier: {escape(made['client_id'])}")
+    if made["client_secret"]:
+        out.print(f"Client secret, shown only now: {escape(made['client_secret'])}")
+
+
+@client_app.command("remove")
+def client_remove(identifier: ClientId, directory: Dir = None) -> None:
+    """End an application's registration; its tokens end with it."""
+    _manage(load(directory), ["change_client", "--", "remove", identifier])
+    out.print(f"{escape(identifier)} is not registered any more")
 
 
 def _manage(config: Config, command: list[str], text: str | None = None) -> str:

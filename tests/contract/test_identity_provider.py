@@ -53,6 +53,29 @@ def test_tokens_carry_what_the_hub_and_the_store_need(
     assert identity["email_verified"] is True
 
 
+def test_a_program_without_a_browser(provider: Provider, browser: Browser) -> None:
+    """The device flow, with requests such as oidc-agent's."""
+    assert provider.manage("change_client", "add", "oidc-agent").returncode == 0
+    asked = {"client_id": "oidc-agent", "scope": "openid profile offline_access"}
+    device = httpx.post(provider.metadata["device_authorization_endpoint"], data=asked).json()
+    browser.submit(browser.visit(f"{browser.origin}/"), login="ada", password=PASSWORD)
+    page = browser.visit(device["verification_uri_complete"])
+    assert f"shows the code <strong>{device['user_code']}</strong>" in page.text
+    origin, browser.origin = browser.origin, "https://evil.example"
+    assert browser.submit(page, action="confirm").status_code == 403
+    browser.origin = origin
+    assert "is authorized" in browser.submit(page, action="confirm").text
+    form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": "oidc-agent"}
+    form["device_code"] = device["device_code"]
+    tokens = httpx.post(provider.metadata["token_endpoint"], data=form).json()
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    found = httpx.get(provider.metadata["userinfo_endpoint"], headers=bearer).json()
+    assert found["preferred_username"] == "ada"
+    form = {"grant_type": "refresh_token", "client_id": "oidc-agent"}
+    form["refresh_token"] = tokens["refresh_token"]
+    assert httpx.post(provider.metadata["token_endpoint"], data=form).status_code == 200
+
+
 def test_userinfo(provider: Provider, tokens: dict[str, Any]) -> None:
     endpoint = provider.metadata["userinfo_endpoint"]
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}

@@ -149,11 +149,14 @@ class OidcAdapter(DefaultOIDCAdapter):
 
     def populate_server_metadata(self, data: dict[str, str | list[str]]) -> None:
         """Describe what is on offer, which is less than the library could do."""
-        del data["device_authorization_endpoint"]
         data["scopes_supported"] = list(self.scope_display)
         data["claims_supported"] = [
             *("sub", "name", "given_name", "family_name", "preferred_username"),
             *("email", "email_verified", "groups"),
         ]
-        data["grant_types_supported"] = ["authorization_code", "refresh_token"]
+        data["grant_types_supported"] = [
+            Client.GrantType.AUTHORIZATION_CODE,
+            Client.GrantType.REFRESH_TOKEN,
+            Client.GrantType.DEVICE_CODE,
+        ]
         data["response_types_supported"] = ["code"]

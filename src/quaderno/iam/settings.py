@@ -217,6 +217,9 @@ IDP_OIDC_ACCESS_TOKEN_FORMAT = "jwt"  # noqa: S105 - a format, not a secret
 IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN = 3600
 IDP_OIDC_REFRESH_TOKEN_EXPIRES_IN = 30 * 24 * 3600
 IDP_OIDC_ROTATE_REFRESH_TOKEN = True
+IDP_OIDC_DEVICE_CODE_EXPIRES_IN = 600
+# Codes that are typed (two looks for each login), and codes that programs get.
+IDP_OIDC_RATE_LIMITS = {"device_user_code": "20/m/ip", "device_code": "20/m/ip"}
 
 LOGGING: dict[str, Any] = {
     "version": 1,

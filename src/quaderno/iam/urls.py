@@ -13,8 +13,8 @@ from django.views.generic import RedirectView
 
 from quaderno.iam import (
     account_pages,
-    audiences,
     authorization,
+    devices,
     group_pages,
     registration,
     views,
@@ -77,9 +77,8 @@ urlpatterns = [
     path("identity/admin/", admin.site.urls),
     path("identity/o/authorize", authorization.AuthorizationView.as_view()),
     # One token request at a time: a code or a refresh token is spent once, however many ask.
-    path("identity/o/api/token", transaction.atomic(csrf_exempt(audiences.TokenView.as_view()))),
-    # The library confirms a device without a CSRF token, so devices stay out.
-    path("identity/o/device", views.not_found),
-    path("identity/o/api/device/code", views.not_found),
+    path("identity/o/api/token", transaction.atomic(csrf_exempt(devices.TokenView.as_view()))),
+    path("identity/o/device", devices.device, name="device"),
+    path("identity/o/api/device/code", devices.DeviceCodeView.as_view()),
     path("", include("allauth.idp.urls")),
 ]

@@ -45,11 +45,6 @@ def service(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001
     }
 
 
-def not_found(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
-    """Keeps a page of a library closed."""
-    raise Http404
-
-
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
     """A form that did not come from the page it belongs to, or came too late."""
     return render(request, "403_csrf.html", status=403)

@@ -1,6 +1,7 @@
 """What people do at the identity provider, from a request for an account on."""
 
 import io
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 REGISTER = "/identity/register/"
 LOGIN = "/identity/login/"
+USERS = "/identity/admin/iam/user/"
 REQUEST = {
     "first_name": "Grace",
     "last_name": "Hopper",
@@ -37,6 +39,13 @@ def user(name: str = "grace") -> "User":
     from quaderno.iam.models import User
 
     return User.objects.get(username=name)
+
+
+def opened(admin: "Client", user: "User") -> dict[str, str]:
+    """What the administration's page of `user` sends back if nobody changes anything."""
+    page = admin.get(f"{USERS}{user.pk}/change/").content.decode()
+    seen = re.search(r'name="seen" value="([0-9a-f]+)"', page)
+    return {"email": user.email, "state": "active", "seen": seen[1] if seen else ""}
 
 
 def accepted() -> list[str]:

@@ -1,19 +1,17 @@
 """The administration site: who gets in, and that it bends no rule."""
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .conftest import PASSWORD
-from .people import manage
+from .people import USERS, manage, opened
 
 if TYPE_CHECKING:
     from django.test import Client
 
     from quaderno.iam.models import User
 
-USERS = "/identity/admin/iam/user/"
 GROUPS = "/identity/admin/auth/group/"
 
 
@@ -31,13 +29,6 @@ def admin(ada: "User") -> "Client":
     client = Client(headers={"Host": "127.0.0.1:8001"})
     client.force_login(ada)
     return client
-
-
-def opened(admin: "Client", user: "User") -> dict[str, str]:
-    """What the page that shows `user` now sends back if nobody changes anything."""
-    page = admin.get(f"{USERS}{user.pk}/change/").content.decode()
-    seen = re.search(r'name="seen" value="([0-9a-f]+)"', page)
-    return {"email": user.email, "state": "active", "seen": seen[1] if seen else ""}
 
 
 def change(admin: "Client", user: "User", **fields: str) -> Any:

@@ -115,8 +115,6 @@ def test_logging_out_takes_a_click(logged_in: "Client") -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/identity/o/device",
-        "/identity/o/api/device/code",
         "/identity/o/api/clients",
         "/admin/",
         "/nothing",
