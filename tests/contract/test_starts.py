@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import aclosing, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -17,6 +18,7 @@ from quaderno.hub.failures import StartFailure
 from quaderno.hub.reconciler import Reconciler
 from quaderno.images.parent import ensure_parent
 from tests.contract.starts_fixtures import LEAST_MEMORY, SERVES, WHO, Starts, running_starts
+from tests.held_engine import held_engine
 from tests.ports import free_ports
 
 PATIENCE = 120  # seconds, of the service; no failure here takes as long
@@ -211,6 +213,25 @@ def test_a_hub_that_is_restarted_before_there_is_a_server_says_so(starts: Starts
     assert starts.runner.run(next_hub.poll()) == 0
     starts.end(next_hub)
     assert "restarted while your server was starting" in starts.spawner().notice()["sentences"][0]
+
+
+def test_a_restarted_hub_does_without_an_engine_that_does_not_answer(
+    starts: Starts, ada: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = starts.start(ada, starts.build(["perl", "-e", SERVES]))
+    ada.server.ip, ada.server.port = where  # as JupyterHub notes it
+    monkeypatch.setattr(type(ada), "_client", None)
+    with held_engine(tmp_path / "docker.sock") as engine:
+        monkeypatch.setenv("DOCKER_HOST", engine.address)
+        engine.hold()
+        next_hub = starts.spawner(client_kwargs={"timeout": 2})
+        next_hub.server = ada.server
+
+        assert starts.runner.run(next_hub.poll()) is None, "it is not known to have stopped"
+        assert starts.runner.run(next_hub.get_url()).endswith(f":8888/user/{WHO}/")
+        assert engine.asked
+        engine.release()
+        assert starts.runner.run(next_hub.poll()) is None
 
 
 @dataclass

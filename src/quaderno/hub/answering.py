@@ -53,9 +53,16 @@ class Beginning:
     """A container that was just started."""
 
     def __init__(
-        self, client: APIClient, docker: Docker, container: str, *, image: str, memory: int
+        self,
+        client: Callable[[], Awaitable[APIClient]],
+        docker: Docker,
+        container: str,
+        *,
+        image: str,
+        memory: int,
     ) -> None:
-        """`docker` calls the engine in a thread; `memory` is the container's limit, in bytes."""
+        """`docker` calls the engine in a thread, `client` gives what calls it elsewhere; `memory`
+        is the container's limit, in bytes."""
         self._client = client
         self._docker = docker
         self._container = container
@@ -94,9 +101,9 @@ class Beginning:
         """Raises StartFailure as soon as the container has ended."""
         while True:
             try:
-                async with connection(self._client) as engine:
+                async with connection(await self._client()) as engine:
                     answer = await engine.post(f"/containers/{self._container}/wait")
-            except httpx.TransportError:
+            except (httpx.TransportError, *ENGINE_ERRORS):
                 answer = None
             if answer is not None and answer.status_code == HTTPStatus.NOT_FOUND:
                 details = f"the container {self._container} was removed"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from docker import APIClient
 from dockerspawner import DockerSpawner
 from pydantic import ValidationError
 from sqlalchemy.orm import object_session
@@ -96,6 +97,14 @@ class GuardedSpawner(DockerSpawner):
         if self.last_stop:
             self._record(self.last_stop.model_copy(update={"seen": True}))
 
+    async def engine_client(self) -> APIClient:
+        """`client`, which asks the engine for its version when it is made: not in our one thread.
+
+        Raises one of ENGINE_ERRORS.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.executor, lambda: self.client)
+
     # --- asking the server
 
     async def look(self) -> Look:
@@ -117,8 +126,9 @@ class GuardedSpawner(DockerSpawner):
     async def _ask(self, verb: str, within: float, *more: str) -> bytes:
         await self._show_changes()
         command = [workarea.PROGRAM, verb, "--json", f"--within={within:g}", *more]
+        client = await self.engine_client()
         return await asyncio.get_running_loop().run_in_executor(
-            self._looking, inside.run, self.client, self.object_name, command, within + _GRACE
+            self._looking, inside.run, client, self.object_name, command, within + _GRACE
         )
 
     async def _show_changes(self) -> None:

@@ -1,26 +1,30 @@
 """What a spawner offers, within the limits of groups and what the machine has; and its waiting for
 room, where that is limited."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, ClassVar
 
-from docker import APIClient
 from jupyterhub import orm
 from jupyterhub.utils import utcnow
 
 from quaderno.hub import capacity, options
 from quaderno.hub.capacity import Amount, Machine
+from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.options import Bounds, Offer, ServerOptions
 from quaderno.hub.progress import Progress
 from quaderno.hub.recent_images import RemembersImages
 from quaderno.hub.waiting import Waiting
 
+_WITHIN = 2.0  # seconds for the engine to say its version, which it is asked for once
+
 
 class Offers(RemembersImages):
     """Of a spawner on an engine, which all spawners of the hub share."""
 
-    client: APIClient
+    engine_client: Any  # a method, of the spawner that looks after files
     db: Any
     user: Any
     orm_spawner: Any
@@ -32,8 +36,15 @@ class Offers(RemembersImages):
 
     async def get_options_form(self) -> Any:
         """JupyterHub awaits this before it shows the form."""
-        await self._machine.look(self.client)
+        await self._look_at_machine()
         return await super().get_options_form()  # type: ignore[misc]
+
+    async def _look_at_machine(self) -> None:
+        """Raises nothing: an engine that does not answer keeps nobody from the form."""
+        with suppress(TimeoutError, *ENGINE_ERRORS):
+            async with asyncio.timeout(_WITHIN):
+                client = await self.engine_client()
+            await self._machine.look(client)
 
     @property
     def groups(self) -> list[str]:
@@ -67,7 +78,7 @@ class Offers(RemembersImages):
 
         Raises StartFailure.
         """
-        await self._machine.look(self.client)
+        await self._look_at_machine()
         await self._waiting.let_in(
             self.orm_spawner.id,
             Amount(chosen.cpu, chosen.memory),

@@ -123,7 +123,8 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
     async def check_allowed(self, image: str) -> str:
         """dockerspawner's hook; `options.parse` has allowed and resolved the image already."""
         image = self.chosen.image if self.chosen else image
-        await image_check.require(self.quaderno, self.client, image, self.groups)
+        client = await self.engine_client()
+        await image_check.require(self.quaderno, client, image, self.groups)
         return image
 
     # --- start
@@ -252,8 +253,8 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
             storage.cancel()
 
     def _beginning(self) -> Beginning:
-        limit = self.mem_limit or 0
-        return Beginning(self.client, self.docker, self.object_id, image=self.image, memory=limit)
+        about: dict[str, Any] = {"image": self.image, "memory": self.mem_limit or 0}
+        return Beginning(self.engine_client, self.docker, self.object_id, **about)
 
     def _is_slow(self) -> None:
         self.steps.begin("server", "this takes longer than usual; look at what the server says")
