@@ -19,9 +19,12 @@ import yaml
 
 from quaderno import traefik
 from quaderno.config import Config
+from quaderno.hub import PATIENCE
 
 NAME = "edge"
 API_USER = "hub"
+# A request for a component that is being restarted waits for it, some 14 seconds in all.
+_TRIES = {"attempts": 20, "initialInterval": "500ms"}
 PUBLIC = ("web", "iam", "s3")
 _ROUTES = "quaderno.yaml"
 _BEFORE_THE_HUBS = 10**6  # the priority of its routes is the length of their rules
@@ -121,6 +124,7 @@ def dynamic(config: Config, api_user: str) -> dict[str, Any]:
             "services": {"hub-api": _http_service(config.ports.hub)},
             "middlewares": {
                 "public": {"headers": _public_headers(config)},
+                PATIENCE: {"retry": _TRIES},
                 "api-user": {"basicAuth": {"users": [api_user], "removeHeader": True}},
                 "health": {"replacePath": {"path": "/hub/quaderno/health"}},
             },
@@ -147,6 +151,7 @@ def _http_routers(config: Config) -> dict[str, Any]:
             "entryPoints": ["servers-hub"],
             "rule": "Path(`/hub/api`) || PathPrefix(`/hub/api/`)",
             "service": "hub-api",
+            "middlewares": [PATIENCE],
         },
         "health": {
             "entryPoints": ["web"],
@@ -157,7 +162,12 @@ def _http_routers(config: Config) -> dict[str, Any]:
         },
     }
     if config.iam.embedded:
-        routers["iam"] = {"entryPoints": ["iam"], "rule": "PathPrefix(`/`)", "service": "iam"}
+        routers["iam"] = {
+            "entryPoints": ["iam"],
+            "rule": "PathPrefix(`/`)",
+            "service": "iam",
+            "middlewares": [PATIENCE],
+        }
     return routers
 
 

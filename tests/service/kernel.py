@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+import httpx
 from websockets.sync.client import connect
 
 from tests.service import http_person
@@ -55,14 +56,39 @@ class Kernel:
         connection = connect(url.replace("http", "ws", 1), additional_headers=headers)
         self._socket = self._sockets.enter_context(connection)
 
-    def run(self, code: str) -> str:
-        """Run `code` and return what it printed; fails the test on an error or silence."""
+    def begin(self, code: str) -> str:
+        """Run `code` and wait for nothing; the number of the request."""
         message = _execute_request(code, self._session)
         self._socket.send(json.dumps(message))
+        return str(message["header"]["msg_id"])
+
+    def printed(self, within: float) -> str:
+        """What was printed next, by whatever runs; nothing when the kernel says something else, or
+        nothing for `within` seconds. Raises ConnectionClosed."""
+        try:
+            reply = json.loads(self._socket.recv(timeout=within))
+        except TimeoutError:
+            return ""
+        return str(reply["content"]["text"]) if reply["header"]["msg_type"] == "stream" else ""
+
+    def interrupt(self) -> None:
+        """As with the stop button."""
+        url = f"{self._base}api/kernels/{self._id}/interrupt"
+        assert self._client.post(url, headers=self._headers()).is_success
+
+    def save(self, path: str, notebook: dict[str, Any]) -> httpx.Response:
+        """As JupyterLab saves it, at `path` of the person's own storage."""
+        url = f"{self._base}api/contents/cloud_storage/{self._username}/{path}"
+        body = {"type": "notebook", "format": "json", "content": notebook}
+        return self._client.put(url, headers=self._headers(), json=body)
+
+    def run(self, code: str) -> str:
+        """Run `code` and return what it printed; fails the test on an error or silence."""
+        request = self.begin(code)
         printed = ""
         while True:
             reply = json.loads(self._socket.recv(timeout=30))
-            if reply["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+            if reply["parent_header"].get("msg_id") != request:
                 continue
             kind, content = reply["header"]["msg_type"], reply["content"]
             if kind == "stream":

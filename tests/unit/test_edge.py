@@ -44,6 +44,17 @@ def test_nothing_is_sent_to_anybody_and_no_access_is_logged(config: Config) -> N
     assert "forwardedHeaders" not in static["entryPoints"]["web"]
 
 
+def test_requests_wait_for_hub_and_identity_provider_alone(config: Config) -> None:
+    http = edge.dynamic(config, API_USER)["http"]
+    waiting = {
+        name
+        for name, router in http["routers"].items()
+        if "patience" in router.get("middlewares", ())
+    }
+    assert waiting == {"hub-api", "iam"}
+    assert http["middlewares"]["patience"]["retry"]["attempts"] > 1
+
+
 def test_plain_http_sets_no_transport_security(config: Config) -> None:
     headers = edge.dynamic(config, API_USER)["http"]["middlewares"]["public"]["headers"]
     assert headers == {"customRequestHeaders": {"X-Forwarded-Proto": "http"}}

@@ -31,6 +31,8 @@ c.JupyterHub.trusted_downstream_ips = ["127.0.0.1"]
 # --- a restart of the hub touches nothing that runs
 c.JupyterHub.cleanup_servers = False
 c.JupyterHub.cleanup_proxy = False
+# Seconds for looks at all servers before it answers; what takes longer goes on meanwhile.
+c.JupyterHub.init_spawners_timeout = 3
 
 # --- edge: Traefik is there already, the hub adds its routes
 c.JupyterHub.proxy_class = EdgeProxy
