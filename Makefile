@@ -1,6 +1,6 @@
 VENV ?= /opt/quaderno/venv
 TEST_VENV ?= /opt/quaderno/test
-TEST_PACKAGES = chromium docker-registry e2fsprogs $(KERNEL_WITH_QUOTAS)
+TEST_PACKAGES = chromium docker-registry e2fsprogs postgresql $(KERNEL_WITH_QUOTAS)
 KERNEL_WITH_QUOTAS = $(if $(shell grep -x ID=debian /etc/os-release && uname -m | grep x86_64),user-mode-linux)
 UV ?= uv
 COMPILE = $(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --custom-compile-command "make lock"

@@ -115,6 +115,7 @@ def test_a_component_sees_its_own_secrets_only(config: Config, component: str) -
     """Searched for in the text, so that no other field may repeat a secret either."""
     whole = config.model_dump(mode="json")
     whole["iam"]["email"]["password"] = "of-the-mail-server"
+    whole["hub"]["database_password"] = "of-the-database"
     other = quaderno_config.generate(config.dir).iam.signing_key
     whole["iam"]["published_key"] = other.get_secret_value()
     config = Config.model_validate(whole)

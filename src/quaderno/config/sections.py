@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from quaderno import __version__
 from quaderno.config.choices import CpuChoice, MemoryChoice, Room
+from quaderno.config.database import Database
 from quaderno.config.files import Files as Files
 from quaderno.config.identity import Iam as Iam
 from quaderno.config.identity import Oidc as Oidc
@@ -110,7 +111,7 @@ class Edge(Section):
     )
 
 
-class Hub(Section):
+class Hub(Database):
     """JupyterHub."""
 
     cookie_secret: Annotated[HexSecret, NeededBy("hub")] = Field(
@@ -118,9 +119,6 @@ class Hub(Section):
     )
     crypt_key: Annotated[HexSecret, NeededBy("hub")] = Field(
         description="32 bytes in hexadecimal that encrypt people's tokens in the hub's database."
-    )
-    database: str | None = Field(
-        None, description="SQLAlchemy URL of the hub's database; SQLite in `hub/` when unset."
     )
     credentials_per_minute: int = Field(
         60,

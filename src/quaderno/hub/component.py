@@ -1,20 +1,13 @@
 """The hub as a component: what it needs before it starts, and its program."""
 
 import sys
-from pathlib import Path
 
 from quaderno.config import Config
-from quaderno.hub import HERE
 
 
 def command(_: Config) -> list[str]:
     """The program; it reads QUADERNO_CONFIG and runs in `hub/`."""
-    return [
-        str(Path(sys.prefix) / "bin" / "jupyterhub"),
-        "-f",
-        str(HERE / "jupyterhub_config.py"),
-        "--upgrade-db",
-    ]
+    return [sys.executable, "-m", "quaderno.hub"]
 
 
 def health_url(config: Config) -> str:

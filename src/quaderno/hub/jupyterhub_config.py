@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from quaderno import config as quaderno_config
-from quaderno.hub import TEMPLATES, culling, file_pages, options, own_images, scoped, tokens
+from quaderno.hub import (
+    TEMPLATES,
+    culling,
+    database,
+    file_pages,
+    options,
+    own_images,
+    scoped,
+    tokens,
+)
 from quaderno.hub.authenticator import QuadernoAuthenticator, keep_newest_tokens
 from quaderno.hub.failures import WithoutTraces
 from quaderno.hub.proxy import EdgeProxy
@@ -23,7 +32,7 @@ https = config.public_url.startswith("https://")
 c.JupyterHub.bind_url = config.public_url
 c.JupyterHub.public_url = config.public_url
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{config.ports.hub}"
-c.JupyterHub.db_url = tokens.database(config)
+c.JupyterHub.db_url = database.url(config)
 c.JupyterHub.cookie_secret = bytes.fromhex(config.hub.cookie_secret.get_secret_value())
 c.CryptKeeper.keys = [bytes.fromhex(config.hub.crypt_key.get_secret_value())]
 c.JupyterHub.trusted_downstream_ips = ["127.0.0.1"]

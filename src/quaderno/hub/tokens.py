@@ -19,7 +19,7 @@ from jupyterhub.utils import utcnow
 from quaderno import config as quaderno_config
 from quaderno.config import Config
 from quaderno.errors import ConfigError, QuadernoError
-from quaderno.hub import culling, file_pages, own_images
+from quaderno.hub import culling, database, file_pages, own_images
 from quaderno.hub.scoped import SCOPE_DEFINITIONS
 
 
@@ -72,7 +72,7 @@ def create(config: Config, name: str, wanted: list[str]) -> str:
     held = granted(config)
     held[name] = sorted({*held.get(name, ()), *wanted})
     role = _role(name, held[name])
-    with orm.new_session_factory(database(config))() as session:
+    with orm.new_session_factory(database.url(config))() as session:
         service = orm.Service.find(session, name)
         if service is None:
             service = orm.Service(name=name, from_config=True)
@@ -98,7 +98,7 @@ def revoke(config: Config, name: str) -> None:
         known = ", ".join(held) or "there are none"
         raise ConfigError(f"{name!r} has no token", f"Services with tokens: {known}")
     del held[name]
-    with orm.new_session_factory(database(config))() as session:
+    with orm.new_session_factory(database.url(config))() as session:
         service = orm.Service.find(session, name)
         for token in service.api_tokens if service else ():
             token.expires_at = utcnow(with_tz=False)
@@ -110,11 +110,6 @@ def _write(path: Path, text: str) -> None:
     new = path.with_suffix(".new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)
-
-
-def database(config: Config) -> str:
-    """SQLAlchemy URL of the hub's database."""
-    return config.hub.database or f"sqlite:///{config.dir / 'hub' / 'jupyterhub.sqlite'}"
 
 
 def main() -> int:
