@@ -155,6 +155,9 @@ def test_whoever_is_removed_loses_servers_and_no_file(service: Service, person: 
     assert own.request("GET", "/user").json()["name"] == "joan"
 
     service.quaderno("group", "remove", "/ops", "joan")
+    ended = "The login of joan has ended: log in again."
+    keys = "/quaderno/users/joan/s3-keys"
+    wait_for(lambda: ended in own.request("GET", keys).text, 60, "the end of her login")
     administrator = Hub(service.config.public_url, _administrators_token(service))
     wait_for(lambda: not administrator.running("joan"), 120, "the end of Joan's server")
     assert own.request("GET", "/user").status_code == 403

@@ -27,7 +27,7 @@ from quaderno.errors import (
     StorageRefusedError,
 )
 from quaderno.hub.rates import Rates
-from quaderno.hub.scoped import ACCESS_TOKEN_SCOPE, S3_KEYS_SCOPE, ScopedHandler
+from quaderno.hub.scoped import ACCESS_TOKEN_SCOPE, S3_KEYS_SCOPE, ScopedHandler, login_ended
 from quaderno.storage import sts
 
 T = TypeVar("T")
@@ -91,9 +91,7 @@ class CredentialsHandler(ScopedHandler):
         try:
             yield
         except LoginRequiredError as error:
-            raise web.HTTPError(
-                HTTPStatus.FORBIDDEN, f"The login of {username} has ended: log in again."
-            ) from error
+            raise login_ended(username) from error
         except StorageRefusedError as error:
             self.log.error("No %s for %s: %s", self.what, username, error)
             raise web.HTTPError(

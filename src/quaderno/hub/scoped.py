@@ -32,9 +32,18 @@ class ScopedHandler(APIHandler):
         """The user of that name. Raises HTTP 403 or 404."""
         granted: Any = self.parsed_scopes.get(self.scope)
         if not (granted == Scope.ALL or (granted and username in granted.get("user", ()))):
+            token = self.get_token()
+            if self.current_user is None and token and token.user and token.user.name == username:
+                raise login_ended(username)  # for which JupyterHub takes a valid token for none
             # The same answer whether or not the user exists.
             raise web.HTTPError(HTTPStatus.FORBIDDEN, f"These are not your {self.what}.")
         user = self.find_user(username)
         if user is None:
             raise web.HTTPError(HTTPStatus.NOT_FOUND, "No such user.")
         return user
+
+
+def login_ended(username: str) -> web.HTTPError:
+    """The answer about somebody who must log in before anything else."""
+    words = f"The login of {username} has ended: log in again."
+    return web.HTTPError(HTTPStatus.FORBIDDEN, words)
