@@ -2,7 +2,8 @@
 
 Several tabs of a person ask at once and often. They share one question on storage at a time. The
 login is tried by asking for an access token, which the hub writes down as handed out: the answer
-serves for five minutes, and for half a minute when it was no, so that a new login shows soon.
+serves for five minutes, and for half a minute when anything is refused, so that the end of a login
+shows soon, and a new one.
 """
 
 from __future__ import annotations
@@ -41,12 +42,14 @@ class Watch:
         self._questions = ThreadPoolExecutor(MAX_QUESTIONS, "quaderno-health")
         self._running: dict[str, asyncio.Future[Answer]] = {}
         self._login: Answer = HubUnavailableError("nobody has asked yet")
-        self._login_serves_until = 0.0  # on the monotonic clock
+        self._login_asked_at = float("-inf")  # on the monotonic clock
         self._away = False
 
     async def health(self) -> Json:
         """The JSON of `quaderno/health`; raises nothing that the hub could cause."""
-        storage, token = await asyncio.gather(self._shared("storage"), self._token())
+        storage, token = await asyncio.gather(self._shared("storage"), self._token(LOGIN_SERVES))
+        if isinstance(storage, CredentialsError) and storage.status in (401, 403):
+            token = await self._token(REFUSAL_SERVES)
         self._tell(storage)
         return health(storage, token)
 
@@ -64,14 +67,15 @@ class Watch:
             return {"allowed": False, "message": answer.words or AWAY}
         return {"allowed": True, "message": ""}
 
-    async def _token(self) -> Answer:
-        if time.monotonic() >= self._login_serves_until:
+    async def _token(self, serves: float) -> Answer:
+        """The answer for an access token, of the last `serves` seconds if it was yes."""
+        serves = serves if isinstance(self._login, dict) else REFUSAL_SERVES
+        if time.monotonic() - self._login_asked_at >= serves:
             self._login = await self._shared("access-token")
             if isinstance(self._login, dict):
                 # Nothing here needs the token itself.
                 self._login = {"expires_at": self._login.get("expires_at")}
-            serves = LOGIN_SERVES if isinstance(self._login, dict) else REFUSAL_SERVES
-            self._login_serves_until = time.monotonic() + serves
+            self._login_asked_at = time.monotonic()
         return self._login
 
     def _shared(self, path: str, method: str = "GET") -> asyncio.Future[Answer]:

@@ -37,6 +37,7 @@ READY: dict[str, Any] = {
 }
 FULL = {"limit": 100, "used": 100, "full": True, "cleaning": None, "text": "100 of 100 bytes used"}
 CLEANING = FULL | {"cleaning": 900}
+EXPIRES_AT = 1_900_000_000  # Unix seconds
 SOON = 15_000  # milliseconds; the page looks every five seconds while it has reason to
 
 
@@ -50,7 +51,7 @@ class Hub(ThreadingHTTPServer):
         self.url = f"http://{address}:{self.server_port}/hub/api"
         self.files = files
         self.storage: tuple[int, Any] = (200, READY)
-        self.token: tuple[int, Any] = (200, {"access_token": "t", "expires_at": 1_900_000_000})
+        self.token: tuple[int, Any] = (200, {"access_token": "t", "expires_at": EXPIRES_AT})
 
     def answer(self, method: str, path: str) -> tuple[int, Any]:
         if path.endswith("/user"):
@@ -275,6 +276,56 @@ def test_a_hub_that_fails_is_a_warning_and_work_goes_on(page: Page, hub: Hub) ->
     expect(_item(page)).to_have_attribute("title", "The hub cannot be reached; your work goes on")
     hub.says()
     expect(_item(page)).to_have_text("Saved", timeout=SOON)
+
+
+def test_the_popup_tells_how_long_the_token_is_valid(page: Page) -> None:
+    _item(page).focus()
+    page.keyboard.press("Enter")
+    popup = page.get_by_role("dialog", name="Saved")
+    until = page.evaluate(
+        f"new Date({EXPIRES_AT}000).toLocaleTimeString([], {{hour: '2-digit', minute: '2-digit'}})"
+    )
+    expect(popup).to_contain_text(f"You are logged in. Your access token is valid until {until},")
+    page.keyboard.press("Escape")
+
+
+def test_news_takes_no_link_from_under_ones_fingers(page: Page, hub: Hub) -> None:
+    _item(page).click()
+    link = page.get_by_role("dialog").get_by_role("link", name="Hub Control Panel")
+    link.focus()
+    hub.says(message="All of it is saved.")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.get_by_role("dialog")).to_contain_text("All of it is saved.", timeout=SOON)
+    expect(link).to_be_focused()
+    page.keyboard.press("Escape")
+
+
+def test_who_is_not_let_in_any_more_is_told_to_log_in(page: Page) -> None:
+    page.route("**/quaderno/health*", lambda route: route.fulfill(status=403, json={}))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(_item(page)).to_have_text("Log in again", timeout=SOON)
+    _item(page).click()
+    link = page.get_by_role("dialog").get_by_role("link", name="Log in again")
+    expect(link).to_have_attribute("href", "/hub/home")
+    page.keyboard.press("Escape")
+    page.unroute_all()
+    expect(_item(page)).to_have_text("Saved", timeout=SOON)
+
+
+@pytest.mark.parametrize("opens", ["Launcher", "Notebook"])
+def test_on_a_phone_the_item_can_be_read_and_pressed(page: Page, hub: Hub, opens: str) -> None:
+    if opens == "Notebook":
+        page.locator(".jp-LauncherCard[data-category='Notebook']").first.click()
+        expect(page.get_by_text("Mode: ")).to_be_visible(timeout=4 * SOON)
+    page.set_viewport_size({"width": 390, "height": 844})
+    hub.says(level="warning", pending={"files": 120, "bytes": 3, "oldest": 130.0})
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(_item(page)).to_have_text("Waiting to save 120 files", timeout=SOON)
+    expect(_item(page)).to_be_in_viewport(ratio=1)
+    _item(page).click()
+    expect(page.get_by_role("dialog")).to_be_in_viewport(ratio=1)
+    page.keyboard.press("Escape")
+    page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def test_refresh_shows_what_was_changed_elsewhere(page: Page, hub: Hub) -> None:

@@ -24,7 +24,13 @@ export function details(home, more, cleanUp) {
     open: () => dialog.showModal(),
     show: health => {
       dialog.dataset.level = health.level;
+      const focused = content.contains(document.activeElement) && document.activeElement.textContent;
       content.replaceChildren(...paragraphs(health, home, cleanUp));
+      // What is on the way to be pressed goes on being so, though it is another element.
+      const same = [...content.querySelectorAll('a, button')].find(
+        ({ textContent }) => textContent === focused
+      );
+      same?.focus();
     }
   };
 }
@@ -34,16 +40,26 @@ function paragraphs({ label, message, storage, login }, home, cleanUp) {
     element('h2', { id: 'quaderno-details-title', textContent: label }),
     paragraph(message),
     ...(storage ? aboutStorage(storage, cleanUp) : []),
-    ...(login.ok ? [] : aboutLogin(login, message)),
+    ...aboutLogin(login, message),
     home ? linkTo(home, login.ok ? 'Hub Control Panel' : 'Log in again') : ''
   ].filter(Boolean);
 }
 
 function aboutLogin(login, message) {
+  if (login.ok) {
+    return login.expires_at ? [paragraph(validity(login.expires_at))] : [];
+  }
   return [
-    login.message === message ? '' : paragraph(login.message),
+    login.message && login.message !== message ? paragraph(login.message) : '',
     paragraph('The link opens another tab. Log in there and come back: this page goes on.')
   ];
+}
+
+/** `seconds` is Unix time. */
+function validity(seconds) {
+  const options = { hour: '2-digit', minute: '2-digit' };
+  const until = new Date(1000 * seconds).toLocaleTimeString([], options);
+  return `You are logged in. Your access token is valid until ${until}, and is renewed by itself.`;
 }
 
 function aboutStorage(storage, cleanUp) {

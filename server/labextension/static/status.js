@@ -11,6 +11,13 @@ const UNANSWERED = {
   storage: null,
   login: { ok: true, message: '', expires_at: null }
 };
+const TURNED_AWAY = {
+  level: 'warning',
+  label: 'Log in again',
+  message: 'Your login has ended, and your server lets nobody in; what is not saved is still in this page',
+  storage: null,
+  login: { ok: false, message: '', expires_at: null }
+};
 
 /** Part: the item, its popup, and the questions that keep both true. */
 export async function addStatus({ app, statusBar, shared, server }) {
@@ -48,13 +55,13 @@ export async function addStatus({ app, statusBar, shared, server }) {
   };
   let shown = false;
   const look = async () => {
-    const health = await server('health').catch(() => UNANSWERED);
+    const health = await server('health').catch(unanswered);
     show(health);
     if (!shown) {
       shown = true;
       const item = new Widget({ node: element('div', { className: 'quaderno-item' }) });
       item.node.append(button, news);
-      statusBar.registerStatusItem('quaderno:storage', { item, align: 'right', rank: 0 });
+      statusBar.registerStatusItem('quaderno:storage', { item, align: 'right', rank: 0, priority: 1 });
     }
     return health.level !== 'ok' && health !== UNANSWERED;
   };
@@ -64,6 +71,10 @@ export async function addStatus({ app, statusBar, shared, server }) {
       lookSoon();
     }
   });
+}
+
+function unanswered({ response }) {
+  return [401, 403].includes(response?.status) ? TURNED_AWAY : UNANSWERED;
 }
 
 function makeButton(open) {

@@ -98,6 +98,22 @@ def test_no_token_is_asked_for_again_within_minutes(
     assert hub.asked["GET access-token"] == 3
 
 
+def test_the_end_of_a_login_shows_soon_where_storage_is_refused(
+    hub: Hub, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    watching = Watch(hub.environment, log)
+    assert asyncio.run(watching.health())["login"]["ok"]
+    ended = {"message": "The login of anna has ended: log in again."}
+    hub.answers.update({"GET storage": (403, ended), "GET access-token": (403, ended)})
+    now += watch.REFUSAL_SERVES
+    told = asyncio.run(watching.health())
+    assert (told["label"], told["login"]["ok"]) == ("Log in again", False)
+    asyncio.run(watching.health())
+    assert hub.asked["GET access-token"] == 2
+
+
 def test_who_asks_at_the_same_time_shares_the_answer(hub: Hub, log: Log) -> None:
     async def several_tabs() -> list[Any]:
         watching = Watch(hub.environment, log)
