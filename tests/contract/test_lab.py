@@ -307,6 +307,9 @@ def test_who_is_not_let_in_any_more_is_told_to_log_in(page: Page) -> None:
     _item(page).click()
     link = page.get_by_role("dialog").get_by_role("link", name="Log in again")
     expect(link).to_have_attribute("href", "/hub/home")
+    with page.context.expect_page() as another:
+        link.click()
+    another.value.close()
     page.keyboard.press("Escape")
     page.unroute_all()
     expect(_item(page)).to_have_text("Saved", timeout=SOON)

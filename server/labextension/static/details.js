@@ -18,7 +18,11 @@ export function details(home, more, cleanUp) {
   footer.append(close);
   dialog.append(content, more, footer);
   // A click beside the dialog is one on its backdrop, which belongs to it.
-  dialog.onclick = ({ target }) => target === dialog && dialog.close();
+  dialog.addEventListener('click', ({ target }) => {
+    if (target === dialog) {
+      dialog.close();
+    }
+  });
   document.body.append(dialog);
   return {
     open: () => dialog.showModal(),
