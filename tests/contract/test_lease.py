@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -359,3 +361,34 @@ def test_a_node_that_was_killed_finds_what_changed_meanwhile(hasty: Pair) -> Non
     assert rescued(first, "judy") == {"judy/both.txt": "of the first"}
     assert first.content("judy", "both.txt") == b"of the second"
     assert not json.loads(mounts.plan(first.config, "judy").lease.read_text())["disputed"]
+
+
+def test_what_is_unsent_moves_to_another_machine(hasty: Pair) -> None:
+    """As the operator's guide says, of a machine that will not come back."""
+    first, second = hasty
+    root, lost = first.ready("kate"), mounts.plan(first.config, "kate")
+    assert as_user(PUT, root / "kate", "file.txt", "old") == ""
+    eventually(lambda: all_sent(first, "kate"), 20, "it is known")
+    first.faults.switch("away")
+    assert as_user(PUT, root / "kate", "file.txt", "of the first") == ""
+    first.agent.stop(signal.SIGKILL)
+    os.kill(first.rclone("kate"), signal.SIGKILL)
+    aside = lost.rescued / "then" / "kate" / "aside.txt"
+    aside.parent.mkdir(parents=True)
+    aside.write_text("kept aside")
+    target = mounts.plan(second.config, "kate").state
+    target.mkdir()
+    for directory in (lost.cache, lost.rescued):
+        copy = ("/usr/bin/cp", "--archive", "--dereference", "--sparse=always")  # as rsync would
+        subprocess.run([*copy, directory, target], check=True)
+    shutil.rmtree(lost.state)
+    first.faults.switch("pass")
+    first.start_agent()
+    put_lease(second, "kate", of_a_lost_node(dirty={"files": 2, "bytes": 22}))
+    second.use("kate")
+    eventually(lambda: waits(second, "kate")["lease"]["stale"], 60, "it is stale")
+    assert second.client.post("/users/kate/take-over").status_code == 200
+    second.in_state("kate", "READY", 60)
+    eventually(lambda: all_sent(second, "kate"), 60, "all is sent")
+    assert second.content("kate", "file.txt") == b"of the first"
+    assert rescued(second, "kate") == {"kate/aside.txt": "kept aside"}

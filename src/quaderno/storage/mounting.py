@@ -47,6 +47,8 @@ async def adopt(plan: MountPlan, tell: Callable[[str], Awaitable[None]]) -> Rclo
         await tell("The storage is slow to answer")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(rclone.exited.wait(), RETRY_LEAST)
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(boots.remember, plan)  # an agent that did not may have started it
     return rclone
 
 

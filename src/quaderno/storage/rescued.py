@@ -6,6 +6,7 @@ As long as the bucket does not take them, being full for instance, they stay her
 files that wait to be saved.
 """
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from quaderno.storage.objects import Object, Objects
 
 LOG = logging.getLogger("quaderno.agent")
 PREFIX = ".quaderno/rescued"
+KEY_MOST = 1024  # bytes (S3's API, "Naming Amazon S3 objects")
 
 
 def keep(plan: MountPlan, data: Path, path: str) -> None:
@@ -40,7 +42,7 @@ def keep_object(plan: MountPlan, file: CachedFile, object_: Object, objects: Obj
     Raises StorageError when the object cannot be had, and OSError.
     """
     place = _new_place(plan, file.path)
-    target = (names.bucket(plan.username), f"{PREFIX}/{place.relative_to(plan.rescued)}")
+    target = (names.bucket(plan.username), _key(plan, place))
     try:
         objects.copy(file.area.bucket, file.key, target)
     except StorageError as error:
@@ -63,9 +65,8 @@ def deliver(plan: MountPlan, objects: Objects, may_send: Callable[[], bool]) -> 
     for path in waiting(plan):
         if not may_send():
             break
-        name = path.relative_to(plan.rescued)
         try:
-            objects.put(names.bucket(plan.username), f"{PREFIX}/{name}", path)
+            objects.put(names.bucket(plan.username), _key(plan, path), path)
         except StorageRefusedError as error:
             refusal = error
             continue
@@ -95,6 +96,16 @@ def _fetch(
 def _new_place(plan: MountPlan, path: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H.%M.%S.%fZ")
     return plan.rescued / stamp / path
+
+
+def _key(plan: MountPlan, place: Path) -> str:
+    """Of the object that a rescued file becomes. A path that is too long with what is put before
+    it, which no store would ever take, is shortened to a digest of it and the file's own name."""
+    path = place.relative_to(plan.rescued)
+    if len(os.fsencode(path)) + len(PREFIX) < KEY_MOST:
+        return f"{PREFIX}/{path}"
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()
+    return f"{PREFIX}/{path.parts[0]}/{digest}/{path.name}"
 
 
 def _files(plan: MountPlan) -> Iterator[Path]:

@@ -104,6 +104,17 @@ def test_files_of_any_name(plan: MountPlan, name: str) -> None:
     assert list(store.taken.values()) == [b"work", b"work"]
 
 
+def test_a_path_that_is_too_long_for_a_key_is_shortened(plan: MountPlan) -> None:
+    data, paths = plan.state / "data", [f"alice/{'d' * 200}/" * 5 + f"{end}/file" for end in "ab"]
+    for path in paths:
+        data.write_text(path)
+        rescued.move(plan, data, path)
+    store = FullBucket()
+    assert deliver(plan, store) == 2
+    assert sorted(store.taken.values()) == [path.encode() for path in paths]
+    assert all(key.endswith("/file") and len(key) <= 1024 for key in store.taken)
+
+
 def test_a_copy_that_nobody_looks_after_is_rescued(plan: MountPlan) -> None:
     """An earlier agent made it, and rclone, which went on, has dropped what it is a copy of."""
     copy = plan.strays / "alice" / "file"
