@@ -133,6 +133,8 @@ def lab(
     config = configuration.generate(tmp_path_factory.mktemp("image"))
     build.build_base(config, print)
     environment = {
+        "CPU_LIMIT": "0.5",
+        "MEM_LIMIT": str(2**30),
         "JUPYTERHUB_API_TOKEN": "the server's",
         "JUPYTERHUB_API_URL": module_hub.url,
         "JUPYTERHUB_BASE_URL": "/",
@@ -340,3 +342,35 @@ def test_refresh_shows_what_was_changed_elsewhere(page: Page, hub: Hub) -> None:
     expect(listing.get_by_text("through-s3.txt")).to_be_hidden()
     page.locator(".jp-FileBrowser-toolbar [data-jp-item-name=refresh]").click()
     expect(listing.get_by_text("through-s3.txt")).to_be_visible()
+
+
+def test_the_extensions_work_and_ask_nobody_else(page: Page, lab: httpx.Client) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{lab.base_url}lab?reset")
+    page.locator(".jp-LauncherCard[data-category='Notebook']").first.click(timeout=60_000)
+    cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").first
+    cell.click(timeout=60_000)
+    page.keyboard.insert_text("nobody_defined_this")
+    underlined = page.locator(".cm-lintRange", has_text="nobody_defined_this")
+    expect(underlined).to_be_visible(timeout=60_000)
+    expect(page.locator("#jp-bottom-panel")).to_contain_text("Fully initialized")
+    usage = re.compile(r"CPU:.*%.*Mem:.*1024.00 MB")
+    expect(page.locator("#jp-bottom-panel")).to_contain_text(usage, timeout=60_000)
+    page.locator("[data-id=jp-git-sessions]").click()
+    expect(page.get_by_role("button", name="Clone a Repository")).to_be_visible()
+    elsewhere = [url for url in asked if not url.startswith((str(lab.base_url), "data:", "blob:"))]
+    assert asked and elsewhere == []
+
+
+def test_a_program_of_ones_own_is_seen_through_the_server_by_its_user_only(
+    network: Any, lab: httpx.Client
+) -> None:
+    network.reload()
+    (container,) = network.containers
+    container.exec_run(["python", "-m", "http.server", "8123"], detach=True)
+    eventually(lambda: lab.get("proxy/8123/").status_code == 200, 30, "the program answers")
+    assert "cloud_storage/" in lab.get("proxy/8123/").text
+    assert lab.get("proxy/8123/", headers={"Authorization": ""}).status_code in (302, 403)
+    gateway = network.attrs["IPAM"]["Config"][0]["Gateway"]
+    assert lab.get(f"proxy/{gateway}:22/").status_code == 403, "no way to other machines"

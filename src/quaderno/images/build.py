@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import docker
@@ -31,10 +32,21 @@ Progress = Callable[[str], None]
 SOURCE_LABEL = "quaderno.source"
 BASE = Path(__file__).parent / "base"
 _CHECKOUT = Path(__file__).parents[3]
-# The base image and its smaller sister: what Python packages each has, and how it is described.
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What an image has: Python packages, a description, and more of Debian's packages."""
+
+    lock: str
+    about: str
+    packages: str = ""
+
+
+# The base image and its smaller sister.
 VARIANTS = {
-    "base": ("image.lock", "JupyterLab with scientific Python"),
-    "minimal": ("minimal.lock", "JupyterLab"),
+    "base": Variant("image.lock", "JupyterLab with scientific Python", "g++ make python3-dev"),
+    "minimal": Variant("minimal.lock", "JupyterLab"),
 }
 _DEVELOPED = {
     "image.lock": "requirements/image.lock",
@@ -72,7 +84,9 @@ def build_base(config: Config, progress: Progress, variant: str = "base") -> Non
         say = _with_elapsed(progress)
         say(f"image {reference}: fetching its parent image")
         say(f"parent image: {ensure_parent(engine, log, Path(scratch))}")
-        arguments = {"VERSION": __version__, "SOURCE": source, "ABOUT": VARIANTS[variant][1]}
+        made_of = VARIANTS[variant]
+        arguments = {"VERSION": __version__, "SOURCE": source, "ABOUT": made_of.about}
+        arguments["PACKAGES"] = made_of.packages
         build(context, reference, arguments, log, say)
         say(f"image {reference} is built")
 
@@ -123,7 +137,7 @@ def write_context(context: Path, variant: str = "base") -> None:
     context.mkdir()
     for name in ("Dockerfile", "etc"):
         copy(BASE / name, context / name)
-    copy(origin(VARIANTS[variant][0]), context / "image.lock")
+    copy(origin(VARIANTS[variant].lock), context / "image.lock")
     copy(origin("server"), context / "server")
 
 

@@ -3,15 +3,37 @@
 `labconfig/page_config.json` leaves out the matching parts of the page, and Jupyter's news.
 """
 
+import os
+import sys
+from importlib.util import find_spec
+
 from quaderno_server import kept
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  (given by traitlets)
 
 c.ServerApp.jpserver_extensions = {
-    "jupyter_lsp": False,  # looks for a score of language servers, none of which is here
+    "nbdime": False,  # jupyterlab-git compares notebooks without its pages
     "notebook_shim": False,  # for settings of the classic notebook, which is not here
     "quaderno_server.extension": True,  # storage, login, settings, oidc-agent's clients
 }
+# It would look for a score of language servers. This one needs no copies of what is edited.
+c.LanguageServerManager.autodetect = False
+if find_spec("pylsp"):
+    c.LanguageServerManager.language_servers = {
+        "pylsp": {
+            "argv": [sys.executable, "-m", "quaderno_server.language_server"],
+            "display_name": "python-lsp-server",
+            "languages": ["python"],
+            "mime_types": ["text/python", "text/x-ipython"],
+            "requires_documents_on_disk": False,
+            "version": 2,
+        }
+    }
+# Percent, of the CPUs that the hub gives. To use them all is nothing to be warned of.
+c.ResourceUseDisplay.track_cpu_percent = True
+c.ResourceUseDisplay.cpu_limit = 100 * float(os.environ.get("CPU_LIMIT", 0))
+c.ResourceUseDisplay.cpu_warning_threshold = 0.0
+c.ResourceUseDisplay.enable_prometheus_metrics = False  # once a second, and nobody reads them
 # The environment belongs to the image: people add to it with pip, not by a button.
 c.LabApp.extension_manager = "readonly"
 # What is deleted in cloud_storage would be moved within the bucket, and free nothing of the quota.
