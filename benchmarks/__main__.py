@@ -1,6 +1,6 @@
 """`make bench`: run every benchmark, or those that are named, and print their reports.
 
-    python -m benchmarks [server_start] [storage] [storage.ROW]...
+    python -m benchmarks [server_start] [image_start] [storage] [storage.ROW]...
 
 A row is named by the beginning of its name: `storage.fio-randrw`, say. With `QUADERNO_BENCH=full`
 in the environment, files are as large and as many as in published tests.
@@ -9,15 +9,19 @@ in the environment, files are as large and as many as in published tests.
 import sys
 from collections.abc import Iterable
 
-from benchmarks import server_start, storage
+from benchmarks import image_start, server_start, storage
+
+_NAMES = ("server_start", "image_start", "storage")
 
 
 def main(wanted: list[str]) -> None:
-    unknown = [name for name in wanted if name.split(".")[0] not in ("server_start", "storage")]
+    unknown = [name for name in wanted if name.split(".")[0] not in _NAMES]
     if unknown:
-        sys.exit(f"No benchmark is named {unknown[0]}: server_start, storage, storage.ROW")
+        sys.exit(f"No benchmark is named {unknown[0]}: {', '.join(_NAMES)}, storage.ROW")
     if not wanted or "server_start" in wanted:
         report(server_start.run())
+    if not wanted or "image_start" in wanted:
+        report(image_start.run())
     rows = [name.removeprefix("storage.") for name in wanted if name.startswith("storage.")]
     if not wanted or "storage" in wanted or rows:
         report(storage.run([] if "storage" in wanted else rows))

@@ -1,5 +1,6 @@
-"""What the storage benchmark makes of its figures."""
+"""What the benchmarks make of their figures."""
 
+from benchmarks import image_start
 from benchmarks.storage_report import (
     INFN,
     OURS,
@@ -56,3 +57,11 @@ def test_a_row_that_ours_cannot_do_is_no_success() -> None:
     failed.cannot[OURS] = "Permission denied"
     said = [line.rsplit(": ")[-1] for line in verdict([failed], MODEST)]
     assert said == ["not in row, which it cannot do", "not in row, which it cannot do", "holds"]
+
+
+def test_the_start_of_the_image_is_a_ratio_of_medians() -> None:
+    fast = list(image_start.report([(0.5, 1.0), (0.4, 2.0), (9.0, 2.0)]))
+    assert fast[1].split()[-1] == "0.25"
+    assert fast[2].endswith("holds")
+    slow = list(image_start.report([(1.0, 1.0)]))
+    assert slow[2].endswith("not: 1.00")

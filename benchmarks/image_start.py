@@ -1,0 +1,102 @@
+"""The base image's program until it first answers, and the same without what makes it quick.
+
+Seconds from the start of the process to the first answer 200, in a container with the limits of a
+server, the file system as it comes from the image. Without: no compiled bytecode, all extensions
+on, the optional format checker installed, JupyterHub's own program.
+"""
+
+import statistics
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from quaderno import config as configuration
+from quaderno import contract
+from quaderno.config import Config
+from quaderno.hub import server
+from quaderno.hub.options import ServerOptions
+from quaderno.images import build
+from tests.contract.lab_fixtures import environment, hub_api
+
+ROUNDS = 10
+TARGET = 0.5
+_PLAIN = "quaderno-bench/plain:1"
+_DOCKERFILE = """\
+FROM {base}
+RUN --mount=type=secret,id=pip.conf,uid=1000 --mount=type=secret,id=ca.pem,uid=1000 \\
+    PIP_CONFIG_FILE=/run/secrets/pip.conf pip install --no-cache-dir rfc3987-syntax \\
+    && sed -i 's/: False,/: True,/' /opt/quaderno/etc/jupyter/jupyter_server_config.py \\
+    && find /opt/quaderno -name __pycache__ -prune -exec rm -r {{}} +
+ENV PYTHONDONTWRITEBYTECODE=1
+"""
+# Runs what is given and prints the seconds until it answers.
+_PROBE = """\
+import http.client, subprocess, sys, time
+begin = time.monotonic()
+started = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+status = None
+while status != 200:
+    if started.poll() is not None:
+        sys.exit(f"it ended with code {started.returncode}")
+    connection = http.client.HTTPConnection("127.0.0.1", 8888, timeout=60)
+    try:
+        connection.request("GET", "/user/anna/api")
+        status = connection.getresponse().status
+    except OSError:
+        time.sleep(0.005)
+print(time.monotonic() - begin)
+"""
+
+
+def run() -> Iterator[str]:
+    """The lines of the report."""
+    with tempfile.TemporaryDirectory() as directory:
+        config = configuration.generate(Path(directory))
+        build.build_base(config, print)
+        base = build.base_reference(config)
+        context = Path(directory, "context")
+        context.mkdir()
+        (context / "Dockerfile").write_text(_DOCKERFILE.format(base=base))
+        build.build(context, _PLAIN, {}, build.new_log(config), print)
+        sides = ((base, contract.PROGRAM), (_PLAIN, "jupyterhub-singleuser"))
+        rounds = [[_seconds(config, *side) for side in sides] for _ in range(ROUNDS + 1)]
+    docker.from_env().images.remove(_PLAIN, force=True)
+    # The first pair warms the page cache on both sides.
+    yield from report([(ours, plain) for ours, plain in rounds[1:]])
+
+
+def report(pairs: list[tuple[float, float]]) -> Iterator[str]:
+    """Of seconds as it is, and without its measures."""
+    ours, plain = (statistics.median(column) for column in zip(*pairs, strict=True))
+    yield f"base image to its first answer, {len(pairs)} in alternation, medians in seconds:"
+    yield f"  as it is {ours:.2f}   without its measures {plain:.2f}   ratio {ours / plain:.2f}"
+    verdict = "holds" if ours / plain <= TARGET else f"not: {ours / plain:.2f}"
+    yield f"target, ratio of {TARGET:g} or less: {verdict}"
+
+
+def _seconds(config: Config, image: str, program: str) -> float:
+    """One start of `program` in a new container."""
+    client = docker.from_env()
+    servers = config.servers
+    options = ServerOptions(image, servers.cpu.default, servers.memory.default)
+    gateway = client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+    with hub_api(gateway) as api:
+        container = client.containers.run(
+            image,
+            ["sleep", "infinity"],
+            detach=True,
+            user=server.USER,
+            environment={**server.environment(config, options), **environment(api)},
+            nano_cpus=int(options.cpu * 1e9),
+            mem_limit=options.memory,
+            **server.host_config(config, options),
+        )
+        try:
+            done: Any = container.exec_run(["python", "-c", _PROBE, program])
+            assert done.exit_code == 0, done.output.decode()
+            return float(done.output)
+        finally:
+            container.remove(force=True, v=True)
