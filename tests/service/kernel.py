@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from tests.service import http_person
 from tests.service.running import Service
@@ -58,9 +58,7 @@ class Kernel:
 
     def begin(self, code: str) -> str:
         """Run `code` and wait for nothing; the number of the request."""
-        message = _execute_request(code, self._session)
-        self._socket.send(json.dumps(message))
-        return str(message["header"]["msg_id"])
+        return begin(self._socket, self._session, code)
 
     def printed(self, within: float) -> str:
         """What was printed next, by whatever runs; nothing when the kernel says something else, or
@@ -84,18 +82,33 @@ class Kernel:
 
     def run(self, code: str) -> str:
         """Run `code` and return what it printed; fails the test on an error or silence."""
-        request = self.begin(code)
-        printed = ""
-        while True:
-            reply = json.loads(self._socket.recv(timeout=30))
-            if reply["parent_header"].get("msg_id") != request:
-                continue
-            kind, content = reply["header"]["msg_type"], reply["content"]
-            if kind == "stream":
-                printed += content["text"]
-            assert kind != "error", content
-            if kind == "status" and content["execution_state"] == "idle":
-                return printed
+        return run(self._socket, self._session, code)
+
+
+# --- on the websocket of any kernel
+
+
+def begin(socket: ClientConnection, session: str, code: str) -> str:
+    """As `Kernel.begin`."""
+    message = _execute_request(code, session)
+    socket.send(json.dumps(message))
+    return str(message["header"]["msg_id"])
+
+
+def run(socket: ClientConnection, session: str, code: str) -> str:
+    """As `Kernel.run`."""
+    request = begin(socket, session, code)
+    printed = ""
+    while True:
+        reply = json.loads(socket.recv(timeout=60))
+        if reply["parent_header"].get("msg_id") != request:
+            continue
+        kind, content = reply["header"]["msg_type"], reply["content"]
+        if kind == "stream":
+            printed += content["text"]
+        assert kind != "error", content
+        if kind == "status" and content["execution_state"] == "idle":
+            return printed
 
 
 def _execute_request(code: str, session: str) -> dict[str, Any]:

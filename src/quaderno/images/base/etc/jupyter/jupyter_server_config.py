@@ -7,7 +7,7 @@ import os
 import sys
 from importlib.util import find_spec
 
-from quaderno_server import kept
+from quaderno_server import additions, kept
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  (given by traitlets)
 
@@ -34,7 +34,8 @@ c.ResourceUseDisplay.track_cpu_percent = True
 c.ResourceUseDisplay.cpu_limit = 100 * float(os.environ.get("CPU_LIMIT", 0))
 c.ResourceUseDisplay.cpu_warning_threshold = 0.0
 c.ResourceUseDisplay.enable_prometheus_metrics = False  # once a second, and nobody reads them
-# The environment belongs to the image: people add to it with pip, not by a button.
+# The environment belongs to the image: people add to one of their own with pip, not by a button.
+additions.use(os.environ)
 c.LabApp.extension_manager = "readonly"
 # What is deleted in cloud_storage would be moved within the bucket, and free nothing of the quota.
 c.FileContentsManager.delete_to_trash = False
