@@ -12,6 +12,7 @@ from jupyterhub.utils import utcnow
 
 from quaderno.hub import capacity, options
 from quaderno.hub.capacity import Amount, Machine
+from quaderno.hub.image_sizes import Sizes
 from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.options import Bounds, Offer, ServerOptions
 from quaderno.hub.progress import Progress
@@ -32,19 +33,21 @@ class Offers(RemembersImages):
 
     _machine: ClassVar[Machine] = Machine()
     _waiting: ClassVar[Waiting] = Waiting()
+    _sizes: ClassVar[Sizes] = Sizes()
     _since: ClassVar[datetime] = utcnow(with_tz=False)  # what started before was let in before
 
     async def get_options_form(self) -> Any:
         """JupyterHub awaits this before it shows the form."""
-        await self._look_at_machine()
+        await self._look_at_engine()
         return await super().get_options_form()  # type: ignore[misc]
 
-    async def _look_at_machine(self) -> None:
+    async def _look_at_engine(self) -> None:
         """Raises nothing: an engine that does not answer keeps nobody from the form."""
         with suppress(TimeoutError, *ENGINE_ERRORS):
             async with asyncio.timeout(_WITHIN):
                 client = await self.engine_client()
-            await self._machine.look(client)
+            references = [image.reference for image in self.quaderno.servers.images]
+            await asyncio.gather(self._machine.look(client), self._sizes.look(client, references))
 
     @property
     def groups(self) -> list[str]:
@@ -61,6 +64,10 @@ class Offers(RemembersImages):
         """The form's choices, with those of `last` selected where they are possible."""
         bounds, free = self.bounds(), self.free()
         return options.offer(self.quaderno, last, suggested=suggested, bounds=bounds, free=free)
+
+    def size_of(self, reference: str) -> str:
+        """Of an image of the catalogue, in words; empty while that is not known."""
+        return self._sizes.in_words(reference)
 
     def free(self) -> str:
         """What is free on the machine; empty while that is not known."""

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import urlencode
 
 from quaderno.config import Config, Image
 from quaderno.errors import OptionsError
@@ -78,6 +79,7 @@ class Offer:
     memories: list[Choice]
     suggested: bool
     free: str = ""  # what is free on the machine, in a sentence
+    link: str = ""  # the query of a link that makes the selection again
     wait_minutes: int = 0  # that a start may wait for room; 0 where it never has to, or may not
 
 
@@ -128,8 +130,16 @@ def offer(
         ],
         suggested=suggested,
         free=free,
+        link=_link(catalogue.get(chosen.image, chosen.image), chosen),
         wait_minutes=_wait_minutes(config),
     )
+
+
+def _link(image: str, chosen: ServerOptions) -> str:
+    """With the prefix by which JupyterHub knows options in an address."""
+    memory = format_memory(chosen.memory)
+    asked = {"image": image, "cpu": f"{chosen.cpu:g}", "memory": memory}
+    return urlencode({f"opt-{key}": value for key, value in asked.items()})
 
 
 def _wait_minutes(config: Config) -> int:

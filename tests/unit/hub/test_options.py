@@ -1,4 +1,5 @@
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -126,6 +127,21 @@ def test_what_is_impossible_says_why_and_is_not_selected(config: Config) -> None
         "8G": "more than your groups may have"
     }
     assert [c.value for c in (*offer.cpus, *offer.memories) if c.selected] == ["1", "2G"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"cpu": 0.5, "memory": "1536M"},
+        {"image": "reg.example.org:5000/a/b:1@sha256:" + "0" * 64},
+    ],
+)
+def test_the_link_reproduces_the_choices(config: Config, asked: dict[str, Any]) -> None:
+    query = parse_qs(options.offer(config, asked).link)
+    assert all(key.startswith("opt-") for key in query), "as JupyterHub wants them"
+    again = options.from_form({key.removeprefix("opt-"): value for key, value in query.items()})
+    assert options.parse(config, again) == options.parse(config, asked)
 
 
 def test_what_is_not_free_now_is_shown_as_such(config: Config) -> None:

@@ -4,11 +4,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import docker
+import httpx
 import jinja2
 import pytest
 
 from quaderno.config import Config
-from quaderno.hub import TEMPLATES, options
+from quaderno.hub import TEMPLATES, image_sizes, options
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
 from tests.ports import free_ports
 
@@ -80,3 +81,33 @@ def start_page(spawner: Any) -> str:
     spawner.offer = lambda: options.offer(spawner.quaderno, {})
     context = template.new_context({"spawner": spawner, "user": ada, "for_user": ada})
     return " ".join("".join(template.blocks["main"](context)).split())
+
+
+def test_a_link_to_the_choices_is_on_the_form(spawner: Any) -> None:
+    page = start_page(spawner)
+    link = re.search(r'id="link"[^>]* value="([^"]*)"', page)
+    assert link
+    assert link[1].endswith("spawn?opt-image=base&amp;opt-cpu=1&amp;opt-memory=2G")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (200, " (1.1 GB, on this machine)"),
+        (404, " (not on this machine yet, so the first start downloads it)"),
+        (500, ""),
+    ],
+)
+def test_the_form_says_how_large_an_image_is(
+    config: Config, spawner: Any, monkeypatch: pytest.MonkeyPatch, status: int, words: str
+) -> None:
+    answer = httpx.Response(status, json={"Size": 1_070_000_000})
+    engine = httpx.AsyncClient(
+        transport=httpx.MockTransport(lambda _: answer), base_url="http://engine"
+    )
+    monkeypatch.setattr("quaderno.hub.pulling.connection", lambda _: engine)
+    sizes = image_sizes.Sizes()
+    reference = config.servers.images[0].reference
+    asyncio.run(sizes.look(docker.APIClient("tcp://127.0.0.1:9", version="1.41"), [reference]))
+    monkeypatch.setattr(QuadernoDockerSpawner, "_sizes", sizes)
+    assert f"scientific Python{words}</option>" in start_page(spawner)
