@@ -1,5 +1,7 @@
 """The page of the object store in a real browser, at both widths, light and dark."""
 
+import base64
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -168,3 +170,97 @@ def test_it_looks_cared_for_and_has_no_serious_barrier(
         page.goto(shown[0])
         expect(page.get_by_text("24 GB of 200 GB used")).to_be_visible()
         screenshot(page, "web-files" if scheme == "light" else "web-files-dark")
+
+
+# Made by PyArrow: columns name, n, when; three rows; zstd.
+PARQUET = base64.b64decode(
+    "UEFSMRUEFUoVXEwVBBUAEgAAKLUv/SAlKQEAHAAAADxpbWcgc3JjPXggb25lcnJvcj1hbGVydCgxKT4BAAAAYhUA"
+    "FRIVJCwVBhUQFQYVBhw2AigBYhgcPGltZyBzcmM9eCBvbmVycm9yPWFsZXJ0KDEpPhERAAAAKLUv/SAJSQAAAgAA"
+    "AAMDAQMCFQQVMBU0TBUGFQASAAAotS/9IBiNAABYAQAQAwAAAAAAAAABAAfAAhUAFRQVJiwVBhUQFQYVBhwYCAAA"
+    "AAAAAAAQGAgBAAAAAAAAABYAKAgAAAAAAAAAEBgIAQAAAAAAAAAREQAAACi1L/0gClEAAAIAAAAGAQIDJAAVBBUQ"
+    "FSJMFQIVABIAACi1L/0gCEEAAACg92NcRwYAFQAVEhUkLBUGFRAVBhUGHBgIAKD3Y1xHBgAYCACg92NcRwYAFgAo"
+    "CACg92NcRwYAGAgAoPdjXEcGABERAAAAKLUv/SAJSQAAAgAAAAYBAQYAFQQZTDUAGAZzY2hlbWEVBgAVDCUCGARu"
+    "YW1lJQBMHAAAABUEJQIYAW4AFQQlAhgEd2hlbiUUTIwSHCwAAAAAABYGGRwZPCYAHBUMGTUABhAZGARuYW1lFQwW"
+    "BhboARaMAiaAASYIHDYCKAFiGBw8aW1nIHNyYz14IG9uZXJyb3I9YWxlcnQoMSk+EREAGSwVBBUAFQIAFQAVEBUC"
+    "ADwWOhkGGSYCBAAAACYAHBUEGTUABhAZGAFuFQwWBhbeARb0ASbkAiaUAhwYCAAAAAAAAAAQGAgBAAAAAAAAABYA"
+    "KAgAAAAAAAAAEBgIAQAAAAAAAAAREQAZLBUEFQAVAgAVABUQFQIAPCkGGSYABgAAACYAHBUEGTUABhAZGAR3aGVu"
+    "FQwWBha8ARbgASbGBCaIBBwYCACg92NcRwYAGAgAoPdjXEcGABYAKAgAoPdjXEcGABgIAKD3Y1xHBgAREQAZLBUE"
+    "FQAVAgAVABUQFQIAPCkGGSYABgAAABaCBRYGJggW4AUAKCBwYXJxdWV0LWNwcC1hcnJvdyB2ZXJzaW9uIDI2LjAu"
+    "MRk8HAAAHAAAHAAAALEBAABQQVIx"
+)
+ATTACK = (
+    "<script>fetch('/attacked')</script><img src=/attacked onerror=\"fetch('/attacked')\">"
+    "<svg onload=\"fetch('/attacked')\"><form action=/attacked><button>go</button></form>"
+    "<meta http-equiv=refresh content='0;url=/attacked'><link rel=stylesheet href=/attacked>"
+)
+SVG = (
+    "<svg xmlns='http://www.w3.org/2000/svg' width='40' height='40' onload=\"fetch('/attacked')\">"
+    "<script>fetch('/attacked')</script><image href='/attacked'/>"
+    "<rect width='40' height='40'/></svg>"
+)
+
+
+def test_hostile_files_are_shown_and_do_nothing(world: World, context: BrowserContext) -> None:
+    """Wherever they are opened: in the page, or by the addresses of what it shows."""
+    code = {"cell_type": "code", "source": ATTACK, "outputs": [
+        {"output_type": "stream", "text": ATTACK},
+        {"output_type": "display_data", "data": {"text/html": ATTACK + "<b>shown</b>"}},
+    ]}  # fmt: skip
+    files = {
+        "a.md": f"# Heading\n\n{ATTACK}\n\n[go](javascript:fetch('/attacked'))",
+        "b.ipynb": json.dumps({"cells": [{"cell_type": "markdown", "source": ATTACK}, code]}),
+        "c.csv": f"name,{ATTACK}\n1,2\n",
+        "d.html": f"<title>x</title>{ATTACK}",
+        "e.svg": SVG,
+    }
+    for name, content in files.items():
+        world.s3.put_object(Bucket="alice", Key=f"bad/{name}", Body=content.encode())
+    world.s3.put_object(Bucket="alice", Key="bad/f.parquet", Body=PARQUET)
+    page = context.new_page()
+    document = page.frame_locator("iframe.f-frame")
+    shown = {
+        "a.md": document.get_by_role("heading", name="Heading"),
+        "b.ipynb": document.get_by_text("shown", exact=True),
+        "c.csv": document.get_by_role("cell", name="2", exact=True),
+        "d.html": document.get_by_text("<title>x</title>"),
+        "e.svg": page.get_by_role("img", name="e.svg"),
+        "f.parquet": page.get_by_role("cell", name="<img src=x onerror=alert(1)>"),
+    }
+    for name, sign in shown.items():
+        page.goto(pages.link("item", key=f"bad/{name}"))
+        expect(sign).to_be_visible()
+        page.wait_for_load_state("networkidle")
+    assert page.get_by_text("3 of 3 rows, 3 of 3 columns").is_visible()
+    assert page.get_by_text("1152921504606846976").is_visible(), "no number loses digits"
+    for name in list(files)[:-1]:
+        page.goto(pages.link("preview", key=f"bad/{name}"))
+        assert page.evaluate("window.origin") == "null"
+    page.goto(pages.link("raw", key="bad/e.svg"))
+    page.wait_for_load_state("networkidle")
+    page.goto("/attacked-in-the-log")
+    log = world.log.read_text()
+    assert "/attacked-in-the-log" in log, "what is asked for is there"
+    assert "/attacked " not in log
+
+
+def test_images_and_text_have_previews_and_large_files_a_sentence(
+    world: World, page: Page, screenshot: Callable[..., None]
+) -> None:
+    image = world.config.dir / "page.png"
+    page.goto(pages.link(""))
+    page.screenshot(path=image)
+    world.s3.put_object(Bucket="alice", Key="show/page.png", Body=image.read_bytes())
+    world.s3.put_object(Bucket="alice", Key="show/a.md", Body=b"# A page\n\n- one\n- two\n")
+    world.s3.put_object(Bucket="alice", Key="show/large.ipynb", Body=bytes(9 << 20))
+    world.s3.put_object(Bucket="alice", Key="show/not.parquet", Body=b"PAR1 or not")
+    page.goto(pages.link("item", key="show/page.png"))
+    shown = page.get_by_role("img", name="page.png")
+    expect(shown).to_be_visible()
+    assert shown.evaluate("image => image.naturalWidth") == DESKTOP["width"]
+    page.goto(pages.link("item", key="show/large.ipynb"))
+    expect(page.get_by_text("too large to be shown here")).to_be_visible()
+    page.goto(pages.link("item", key="show/not.parquet"))
+    expect(page.get_by_text("This is not a Parquet file")).to_be_visible()
+    page.goto(pages.link("item", key="show/a.md"))
+    expect(page.frame_locator("iframe").get_by_text("two")).to_be_visible()
+    screenshot(page, "web-preview")

@@ -20,7 +20,7 @@ from tornado.httpserver import HTTPServer
 
 from quaderno import config as quaderno_config
 from quaderno.config import Config
-from quaderno.files import BASE, STATIC, browsing, changing, pages, uploading, zipping
+from quaderno.files import BASE, STATIC, browsing, changing, pages, previewing, uploading, zipping
 from quaderno.files.credentials import Credentials
 from quaderno.files.handlers import Handler, Site
 
@@ -78,6 +78,8 @@ def application(config: Config, site: Site) -> web.Application:
         ("usage", browsing.UsageHandler, shared),
         ("item", browsing.ItemHandler, shared),
         ("download", browsing.DownloadHandler, shared),
+        ("preview", previewing.PreviewHandler, shared),
+        ("raw", previewing.RawHandler, shared),
         ("zip", zipping.ZipHandler, shared),
         ("share", browsing.ShareHandler, shared),
         ("new-folder", changing.NewFolderHandler, shared),
@@ -92,6 +94,7 @@ def application(config: Config, site: Site) -> web.Application:
         [(f"{BASE}{path}", handler, arguments) for path, handler, arguments in routes],
         default_handler_class=NotFoundHandler,
         default_handler_args=shared,
+        document_policy=pages.document_policy(config),
         security_policy=pages.security_policy(config),
         cookie_secret=hashlib.sha256(b"cookies of quaderno.files" + secret.encode()).digest(),
         xsrf_cookies=True,

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from quaderno.files import finding, pages, places, problems
+from quaderno.files import finding, pages, places, previews, problems
 from quaderno.files.handlers import Handler, usable
 from quaderno.files.places import Area
 from quaderno.files.problems import PageError
@@ -112,11 +112,15 @@ class ItemHandler(Handler):
         entry = None
         if not key.endswith("/"):
             entry = await self.ask(store.show, area.bucket, key)
-        self.page("item.html", **self.about(area, key, store), entry=entry)
+        self.page("item.html", **self.about(area, key, store, entry))
 
-    def about(self, area: Area, key: str, store: Store) -> dict[str, Any]:
-        """What the page needs to know besides the object."""
+    def about(
+        self, area: Area, key: str, store: Store, entry: places.Entry | None
+    ) -> dict[str, Any]:
+        """What the page needs to know of a file, or of a folder, which has no entry."""
         return {
+            "entry": entry,
+            "preview": previews.way(entry) if entry else "",
             "area": area,
             "areas": self.areas.values(),
             "key": key,
@@ -149,7 +153,7 @@ class ShareHandler(ItemHandler):
                 f"A link ends with your keys: now it can live for {most} seconds at most.",
             )
         shared = {"seconds": seconds, "address": store.link(area.bucket, key, seconds)}
-        self.page("item.html", **self.about(area, key, store) | {"shared": shared}, entry=entry)
+        self.page("item.html", **self.about(area, key, store, entry) | {"shared": shared})
 
     def _seconds(self) -> int:
         text = self.get_argument("seconds", "")
@@ -165,13 +169,17 @@ class DownloadHandler(Handler):
         area, key = self.place()
         store = await self.store()
         await self.ask(store.show, area.bucket, key)  # its errors are our sentences
-        address = store.link(area.bucket, key, min(_LINK_LIFE, int(store.keys.left())))
+        address = store.link(area.bucket, key, self.link_life(store))
         if self.site.config.files.direct:
             self.redirect(address)
         else:
-            await self._pass_on(address)
+            await self.pass_on(address)
 
-    async def _pass_on(self, address: str) -> None:
+    def link_life(self, store: Store) -> int:
+        """Seconds in which a download has to begin."""
+        return min(_LINK_LIFE, int(store.keys.left()))
+
+    async def pass_on(self, address: str) -> None:
         """As the browser reads, so the store is read: nothing piles up here."""
         asked = {h: self.request.headers[h] for h in _ASKED_ON if h in self.request.headers}
         asked["Accept-Encoding"] = "identity"
@@ -191,5 +199,9 @@ class DownloadHandler(Handler):
         for name in _PASSED_ON:
             if name in answer.headers:
                 self.set_header(name, answer.headers[name])
+        self.name_it()
+
+    def name_it(self) -> None:
+        """So that browsers save it."""
         self.set_header("Content-Type", "application/octet-stream")
         self.set_header("Content-Disposition", places.disposition(self.text("key")))

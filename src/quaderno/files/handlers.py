@@ -41,6 +41,7 @@ class Handler(HubOAuthenticated, web.RequestHandler):
     """Somebody who has logged in; every failure becomes a sentence."""
 
     json_only = False  # answers a script, which wants no page
+    in_page = False  # fills a frame or an image of a page, which leads to the login itself
 
     def initialize(self, site: Site) -> None:
         self.site = site
@@ -55,7 +56,7 @@ class Handler(HubOAuthenticated, web.RequestHandler):
         """Know who it is before anything else; whoever only looks is sent to log in."""
         await self.hub_auth.get_user(self, sync=False)  # kept with this request
         if self.current_user is None:
-            if self.json_only or self.request.method != "GET":
+            if self.json_only or self.in_page or self.request.method != "GET":
                 raise problems.login_ended()
             self.redirect(self.get_login_url())
 
@@ -126,14 +127,18 @@ class Handler(HubOAuthenticated, web.RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """The sentence of a PageError, or one that fits the status."""
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        message = _sentence(error, status_code)
-        if isinstance(error, PageError):
-            self.set_status(error.status)
+        message = self.sentence(status_code, kwargs)
         if self.json_only:
             self.finish({"message": message})
         else:
             self.page("error.html", message=message, status=self.get_status())
+
+    def sentence(self, status: int, how: dict[str, Any]) -> str:
+        """Of the error `how` that is to be told; sets the status of the answer."""
+        error = how.get("exc_info", (None, None, None))[1]
+        if isinstance(error, PageError):
+            self.set_status(error.status)
+        return _sentence(error, status)
 
 
 def usable(key: str) -> str:

@@ -10,6 +10,8 @@ from quaderno.config import Config
 from quaderno.files import BASE, STATIC, TEMPLATES, finding, places
 from quaderno.quantities import say_amount
 
+SANDBOX = "allow-popups allow-popups-to-escape-sandbox"  # what a document may do: open links
+
 
 def link(page: str, **parameters: str) -> str:
     """The address of `page` here; whatever a key holds, it stays one parameter."""
@@ -22,13 +24,15 @@ def security_policy(config: Config) -> str:
     servers serve their own files from the same origin; beyond that, requests to the store."""
     directories = (f"{BASE}static/", "/hub/static/", "/hub/quaderno/static/")
     ours = " ".join(config.public_url + directory for directory in directories)
+    frames = [f"{config.public_url}{BASE}{page}" for page in ("preview", "raw")]
     store = urlsplit(config.store_public_endpoint)
     return "; ".join(
         [
             "default-src 'none'",
             f"script-src {ours}",
             f"style-src {ours}",
-            f"img-src {ours} data: blob:",
+            f"img-src {ours} {frames[1]} data: blob:",
+            f"frame-src {' '.join(frames)}",
             f"font-src {ours}",
             f"connect-src 'self' {store.scheme}://{store.netloc}",
             "form-action 'self'",
@@ -36,6 +40,29 @@ def security_policy(config: Config) -> str:
             "frame-ancestors 'none'",
         ]
     )
+
+
+def document_policy(config: Config) -> str:
+    """Of a preview: an origin of its own, in which nothing runs and nothing is sent; links open
+    pages of their own."""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"style-src {config.public_url}{BASE}static/",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'self'",
+            f"sandbox {SANDBOX}",
+        ]
+    )
+
+
+def raw_policy(way: str) -> str:
+    """Of an image, whose styles count but not its scripts, and of a PDF file, which browsers do not
+    show in a sandbox and keep apart themselves."""
+    common = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+    return f"{common}; object-src 'self'" if way == "pdf" else f"{common}; sandbox"
 
 
 def static_version() -> str:
@@ -58,6 +85,8 @@ def environment(config: Config) -> jinja2.Environment:
     )
     known: dict[str, Any] = {
         "base": BASE,
+        "public": config.public_url,
+        "sandbox": SANDBOX,
         "version": static_version(),
         "service_name": config.name,
         "contact": config.contact,

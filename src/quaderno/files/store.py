@@ -153,6 +153,13 @@ class Store:
                 HTTPStatus.CONFLICT, f"“{places.name_of(entry.key)}” was changed meanwhile."
             )
 
+    def begin(self, bucket: str, key: str, most: int) -> bytes:
+        """The first `most` bytes of an object."""
+        with _asking(f"read “{places.name_of(key)}”"):
+            found = self._s3.get_object(Bucket=bucket, Key=key)
+            with contextlib.closing(found["Body"]) as body:
+                return body.read(most)
+
     def make_folder(self, bucket: str, key: str) -> None:
         """The marker of an empty folder, as rclone makes it."""
         with _asking(f"make the folder “{places.name_of(key)}”"):

@@ -90,6 +90,12 @@ for (const code of document.querySelectorAll(".f-addresses code")) {
 
 document.getElementById("link")?.select();
 
+const parquet = document.getElementById("parquet");
+if (parquet) {
+  const { showParquet } = await import(parquet.dataset.script);
+  showParquet(parquet);
+}
+
 const upload = document.getElementById("upload");
 if (upload) {
   const { offerUpload } = await import(upload.dataset.script);
