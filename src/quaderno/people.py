@@ -200,6 +200,17 @@ def client_add(
         out.print(f"Client secret, shown only now: {escape(made['client_secret'])}")
 
 
+@client_app.command("invite")
+def client_invite(
+    directory: Dir = None,
+    days: Annotated[int, typer.Option(min=1, max=30, help="Days that it is good for.")] = 1,
+) -> None:
+    """Make a token with which one application may register itself (RFC 7591)."""
+    made = json.loads(_manage(load(directory), ["invite_client", f"--days={days}"]))
+    out.print(f"Registration endpoint: {escape(made['registration_endpoint'])}")
+    out.print(f"Initial access token, good once and shown only now: {escape(made['token'])}")
+
+
 @client_app.command("remove")
 def client_remove(identifier: ClientId, directory: Dir = None) -> None:
     """End an application's registration; its tokens end with it."""

@@ -145,6 +145,11 @@ class Iam(Section):
         "decides on each request. `closed` leaves registering to operators: strangers cannot make "
         "the service send e-mail, nor reserve names, before somebody has decided that they may.",
     )
+    client_registration: Literal["closed", "token"] = Field(
+        "closed",
+        description="`token` lets applications register themselves (RFC 7591), each with a token "
+        "of `quaderno client invite`; `closed` leaves that to `quaderno client add`.",
+    )
     policy: Policy = Field(Policy(), description="The acceptable use policy.")
     email: Email = Field(Email(), description="How it sends its messages.")
     secret_key: Annotated[Secret, NeededBy("iam")] = Field(

@@ -7,13 +7,13 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
 from allauth.core import context
 from allauth.idp.oidc.adapter import DefaultOIDCAdapter
-from allauth.idp.oidc.models import Client
+from allauth.idp.oidc.models import Client, Token
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from quaderno.iam import audiences, mail
+from quaderno.iam import audiences, client_registration, mail
 from quaderno.iam.models import State, User
 
 _HOW = (
@@ -160,3 +160,18 @@ class OidcAdapter(DefaultOIDCAdapter):
             Client.GrantType.DEVICE_CODE,
         ]
         data["response_types_supported"] = ["code"]
+        if client_registration.is_open():
+            path = reverse("client_registration")
+            data["registration_endpoint"] = f"{settings.QUADERNO.iam_url}{path}"
+
+    def validate_client_registration(
+        self,
+        *,
+        client: Client,
+        client_metadata: dict[str, Any],
+        token: Token | None,
+        bearer_token: str | None,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """An application registers itself: less than the library would let it be."""
+        client_registration.check(client, client_metadata, token, {*self.scope_display})

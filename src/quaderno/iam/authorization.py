@@ -19,6 +19,7 @@ from oauthlib.oauth2.rfc6749.errors import OAuth2Error
 from oauthlib.openid.connect.core.exceptions import ConsentRequired
 
 from quaderno.iam.adapters import OidcAdapter
+from quaderno.iam.client_rules import answers_at
 from quaderno.iam.models import Consent, User
 
 
@@ -61,10 +62,12 @@ class AuthorizationView(views.AuthorizationView):
         return response
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Which of the scopes are new to somebody who granted others before."""
+        """Which of the scopes are new to somebody who granted others before, and where the answer
+        goes: an application that registered itself has chosen its name."""
         context: dict[str, Any] = super().get_context_data(**kwargs)
         new = self._new_scopes()
-        return context | {"new_scopes": new if len(new) < len(self._scopes) else []}
+        new_scopes = new if len(new) < len(self._scopes) else []
+        return context | {"new_scopes": new_scopes, "answers_at": answers_at(context["client"])}
 
 
 def _refused_silently(request: HttpRequest) -> HttpResponse | None:

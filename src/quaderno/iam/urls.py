@@ -14,6 +14,7 @@ from django.views.generic import RedirectView
 from quaderno.iam import (
     account_pages,
     authorization,
+    client_registration,
     devices,
     group_pages,
     registration,
@@ -80,5 +81,10 @@ urlpatterns = [
     path("identity/o/api/token", transaction.atomic(csrf_exempt(devices.TokenView.as_view()))),
     path("identity/o/device", devices.device, name="device"),
     path("identity/o/api/device/code", devices.DeviceCodeView.as_view()),
+    path(
+        "identity/o/api/clients",
+        csrf_exempt(client_registration.View.as_view()),
+        name="client_registration",
+    ),
     path("", include("allauth.idp.urls")),
 ]

@@ -41,25 +41,25 @@ BAD = [
 
 @pytest.mark.parametrize("uri", GOOD)
 def test_addresses_for_answers(uri: str) -> None:
-    from quaderno.iam import clients
+    from quaderno.iam.client_rules import redirect_problem
 
-    assert clients.redirect_problem(uri) is None
+    assert redirect_problem(uri) is None
 
 
 @pytest.mark.parametrize("uri", BAD)
 def test_addresses_that_are_none(uri: str) -> None:
-    from quaderno.iam import clients
+    from quaderno.iam.client_rules import redirect_problem
 
-    assert clients.redirect_problem(uri)
+    assert redirect_problem(uri)
 
 
 @settings(deadline=None)
 @given(st.one_of(st.text(max_size=30), st.text(max_size=30).map(lambda rest: f"https://{rest}")))
 def test_no_address_ends_a_directive_of_the_pages_policy(uri: str) -> None:
     """Where forms may lead is in a header of every page (`middleware`)."""
-    from quaderno.iam import clients
+    from quaderno.iam.client_rules import redirect_problem
 
-    if clients.redirect_problem(uri) is None:
+    if redirect_problem(uri) is None:
         assert not set(uri) & set("; ,'\"\n\r")
 
 

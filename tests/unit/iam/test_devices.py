@@ -32,7 +32,7 @@ def impatient() -> Iterator[None]:
 @pytest.fixture
 def program() -> "Client":
     manage("change_client", "add", "oidc-agent", "--name", "oidc-agent <of> laptops")
-    return new_browser()
+    return new_browser(enforce_csrf_checks=True)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 from allauth.idp.oidc.models import Client
 from django.core.management import BaseCommand
 
-from quaderno.iam import clients
+from quaderno.iam.client_rules import answers_at
 
 
 class Command(BaseCommand):
@@ -25,6 +25,6 @@ def _describe(client: Client) -> dict[str, Any]:
     return {
         "id": client.id,
         "name": client.name,
-        "answers_at": clients.answers_at(client) or (["device flow"] if device else []),
+        "answers_at": answers_at(client) or (["device flow"] if device else []),
         "since": client.created_at.isoformat(timespec="seconds"),
     }
