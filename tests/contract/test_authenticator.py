@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +53,9 @@ def authenticator(config: Config, **traits: Any) -> QuadernoAuthenticator:
         "username_claim": config.oidc.username_claim,
         "scope": config.oidc.scopes,
     }
-    return QuadernoAuthenticator(**{**settings, **traits})
+    made = QuadernoAuthenticator(**{**settings, **traits})
+    made.patience = 60  # this machine may be busy
+    return made
 
 
 def person(tokens: dict[str, Any], seconds_left: float) -> Person:
@@ -133,6 +137,65 @@ def test_a_provider_that_is_away_changes_nothing_while_tokens_last(
     assert asyncio.run(_refresh(away, ada)) is True
     with pytest.raises(ProviderUnavailableError):
         asyncio.run(_fresh(away, person(tokens, seconds_left=-1)))
+
+
+@asynccontextmanager
+async def silent_provider(config: Config) -> AsyncIterator[Config]:
+    """The same settings with a provider that takes every question and answers none."""
+    over = asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        iam = config.iam.model_copy(update={"public_url": url})
+        yield config.model_copy(update={"iam": iam})
+        over.set()
+
+
+def test_nobody_waits_for_a_provider_that_is_silent_while_tokens_last(
+    provider: Provider, tokens: dict[str, Any]
+) -> None:
+    """Even if it would take for ever to find out that it is."""
+
+    async def ask() -> None:
+        async with silent_provider(provider.config) as config:
+            hub = authenticator(config, http_request_kwargs={"request_timeout": 10**6})
+            hub.patience = 0.1
+            ada = person(tokens, seconds_left=100)
+            states = await asyncio.gather(*(hub.fresh_auth_state(ada) for _ in range(20)))
+            assert {state["access_token"] for state in states} == {tokens["access_token"]}
+            assert [await hub.refresh_user(ada) for _ in range(3)] == [True] * 3
+
+    asyncio.run(ask())
+
+
+def test_what_the_provider_says_late_counts_the_next_time(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask() -> None:
+        hub, answers = authenticator(provider.config), asyncio.Event()
+        hub.patience = 0.1
+        asked = []
+
+        async def who(user: Any) -> bool:
+            asked.append(user.name)
+            await answers.wait()
+            return False
+
+        monkeypatch.setattr(hub, "_who", who)
+        ada = Person("ada", None)
+        assert await asyncio.gather(*(hub.refresh_user(ada) for _ in range(3))) == [True] * 3
+        answers.set()
+        assert await hub.refresh_user(ada) is False
+        assert asked == ["ada"], "once for all who waited"
+        assert await hub.refresh_user(ada) is False
+        assert asked == ["ada", "ada"]
+
+    asyncio.run(ask())
 
 
 def test_before_a_login_the_provider_is_asked_whether_it_is_there(

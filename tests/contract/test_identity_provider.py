@@ -65,15 +65,16 @@ def test_a_program_without_a_browser(provider: Provider, browser: Browser) -> No
     assert browser.submit(page, action="confirm").status_code == 403
     browser.origin = origin
     assert "is authorized" in browser.submit(page, action="confirm").text
-    form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": "oidc-agent"}
+    endpoint, who = provider.metadata["token_endpoint"], ("oidc-agent", "")
+    form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
     form["device_code"] = device["device_code"]
-    tokens = httpx.post(provider.metadata["token_endpoint"], data=form).json()
+    tokens = httpx.post(endpoint, data=form, auth=who).json()
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
     found = httpx.get(provider.metadata["userinfo_endpoint"], headers=bearer).json()
     assert found["preferred_username"] == "ada"
-    form = {"grant_type": "refresh_token", "client_id": "oidc-agent"}
-    form["refresh_token"] = tokens["refresh_token"]
-    assert httpx.post(provider.metadata["token_endpoint"], data=form).status_code == 200
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    assert httpx.post(endpoint, data=form, auth=(provider.config.oidc.client_id, "")).is_error
+    assert httpx.post(endpoint, data=form, auth=who).status_code == 200
 
 
 def test_userinfo(provider: Provider, tokens: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import re
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 import psutil
@@ -153,6 +154,7 @@ def test_whoever_is_removed_loses_servers_and_no_file(service: Service, person: 
     page.close()
     own = Hub(service.config.public_url, _server_token(service, "joan"))
     assert own.request("GET", "/user").json()["name"] == "joan"
+    _nothing_that_runs_notices_that_the_provider_is_away(service, own)
 
     service.quaderno("group", "remove", "/ops", "joan")
     ended = "The login of joan has ended: log in again."
@@ -172,6 +174,35 @@ def test_whoever_is_removed_loses_servers_and_no_file(service: Service, person: 
     assert service.inside("joan", f"import glob; print(open({saved}[0]).read())")[1] == "kept"
 
 
+def _nothing_that_runs_notices_that_the_provider_is_away(service: Service, own: Hub) -> None:
+    """For longer than the provider's word counts and its people are spared (15 seconds here)."""
+    log = service.config.logs / "hub.log"
+    container, before = service.container("joan").id, log.read_text().count(_UNKNOWN)
+    with _away(service):
+        wait_for(lambda: log.read_text().count(_UNKNOWN) >= before + 3, 180, "looks in vain")
+        assert own.request("GET", "/user").json()["name"] == "joan"
+        assert own.request("GET", "/quaderno/users/joan/access-token").status_code == 200
+        service.inside("joan", "open('/workarea/cloud_storage/joan/away.txt', 'w').write('kept')")
+        wait_for(lambda: service.agent("/users/joan")["pending"]["files"] == 0, 60, "the upload")
+    assert service.container("joan").id == container
+
+
+_UNKNOWN = "joan stays as known"
+
+
+@contextmanager
+def _away(service: Service) -> Iterator[None]:
+    """The identity provider takes questions and answers none."""
+    processes = _processes(service)
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+
+
 def _server_token(service: Service, name: str) -> str:
     """What programs in the server have."""
     return service.inside(name, "import os; print(os.environ['JUPYTERHUB_API_TOKEN'])")[1]
@@ -185,11 +216,8 @@ def _administrators_token(service: Service) -> str:
 def test_while_the_login_service_is_away_the_destination_is_kept(
     service: Service, person: Person, screenshot: Screenshot
 ) -> None:
-    stopped = _processes(service)
     page = person().new_page()
-    for process in stopped:
-        process.send_signal(signal.SIGSTOP)
-    try:
+    with _away(service):
         # For a moment the hub counts on the provider's last answer.
         login = f"{service.config.public_url}/hub/oauth_login"
         wait_for(lambda: httpx.get(login, timeout=60).status_code == 503, 90, "the hub's notice")
@@ -198,9 +226,6 @@ def test_while_the_login_service_is_away_the_destination_is_kept(
             page.get_by_role("heading", name="The login service does not answer")
         ).to_be_visible()
         screenshot(page, "unreachable")
-    finally:
-        for process in stopped:
-            process.send_signal(signal.SIGCONT)
     page.get_by_role("link", name="Try again").click()
     _first_login(page, "hedy")
     page.wait_for_url(f"{service.config.public_url}/hub/token")

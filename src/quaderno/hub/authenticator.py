@@ -24,7 +24,7 @@ from quaderno.config import Config
 from quaderno.config.kinds import group_name
 from quaderno.errors import AudienceRefusedError, LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC, image_check, named_servers, site_api
-from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler
+from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler, look_at
 from quaderno.hub.login import CallbackHandler, LoginHandler, refused
 from quaderno.hub.named_servers import NewServerHandler, SpawnPage
 from quaderno.hub.rates import Rates
@@ -54,6 +54,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
     """Login at any OpenID Connect provider."""
 
     quaderno: Config = AnyTrait(config=True, help="The instance's settings.")
+    patience = 5.0  # seconds that anything waits for the provider which can do without its answer
     login_handler = LoginHandler
     callback_handler = CallbackHandler
 
@@ -62,6 +63,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._discovered_at: float | None = None
         self._asked_at: dict[str, float] = {}
+        self._questions: dict[str, asyncio.Future[Any]] = {}
         self._for_audiences: dict[tuple[str, frozenset[str]], AuthState] = {}
         self._voucher = Voucher(self.quaderno)
 
@@ -177,11 +179,21 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         """The user's tokens, the access token with `min_valid` and RENEW_AHEAD seconds left.
 
         Renews once, however many ask at the same time, and not again within a minute to please
-        who wants a longer life than tokens have. While the provider is unreachable a token that is
-        still valid is served.
+        who wants a longer life than tokens have. While the provider is unreachable, or after
+        `patience` seconds without its answer, a token that is still valid is served.
 
         Raises LoginRequiredError or ProviderUnavailableError.
         """
+        task = asyncio.ensure_future(self._fresh(user, min_valid))
+        done, _ = await asyncio.wait([task], timeout=self.patience)
+        if not done:  # what it renews is kept all the same
+            kept: AuthState | None = await user.get_auth_state()
+            if kept and _seconds_left(kept) > 0:
+                task.add_done_callback(look_at)
+                return kept
+        return await asyncio.shield(task)
+
+    async def _fresh(self, user: Any, min_valid: float) -> AuthState:
         async with self._locks[user.name]:
             state: AuthState | None = await user.get_auth_state()
             if not state:
@@ -269,12 +281,25 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         """Ask the provider who this is now, and in which groups; at most once a minute.
 
         False when the person must log in again. A provider that does not answer changes nothing:
-        what runs goes on.
+        what runs goes on. Nobody waits longer than `patience` for it; what it says later counts the
+        next time.
         """
-        now = time.monotonic()
-        good_for = min(ASK_AGAIN_AFTER, self.quaderno.oidc.recheck / 2)
-        if now - self._asked_at.get(user.name, float("-inf")) < good_for:
+        question = self._questions.get(user.name)
+        if question is None:
+            good_for = min(ASK_AGAIN_AFTER, self.quaderno.oidc.recheck / 2)
+            asked_at = self._asked_at.get(user.name, float("-inf"))
+            if time.monotonic() - asked_at < good_for:
+                return True
+            question = self._questions[user.name] = asyncio.ensure_future(self._who(user))
+        await asyncio.wait([question], timeout=self.patience)
+        if not question.done():
+            self.log.warning("The identity provider takes long; %s stays as known", user.name)
             return True
+        self._questions.pop(user.name, None)
+        return question.result()
+
+    async def _who(self, user: Any) -> Any:
+        """As `refresh_user`, however long it takes."""
         try:
             await self.discover()
             state = await self.fresh_auth_state(user)
@@ -288,7 +313,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
                 return False
             self.log.warning("Cannot refresh %s, keeping what is known: %s", user.name, error)
             return True
-        self._asked_at[user.name] = now
+        self._asked_at[user.name] = time.monotonic()
         return model
 
 

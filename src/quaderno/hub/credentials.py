@@ -76,7 +76,7 @@ class CredentialsHandler(ScopedHandler):
         task = asyncio.ensure_future(work)
         done, _ = await asyncio.wait([task], timeout=ANSWER_WITHIN)
         if not done:
-            task.add_done_callback(_look_at)
+            task.add_done_callback(look_at)
             self.log.warning("No %s: the %s is slow", self.what, self._asking)
             raise self._away()
         return task.result()
@@ -207,7 +207,7 @@ class AccessTokenHandler(CredentialsHandler):
         raise web.HTTPError(HTTPStatus.FORBIDDEN, f"The audience {names} {why}.")
 
 
-def _look_at(task: "asyncio.Future[Any]") -> None:
+def look_at(task: "asyncio.Future[Any]") -> None:
     """Its failure was told already, as being late."""
     task.cancelled() or task.exception()
 

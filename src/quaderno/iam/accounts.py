@@ -26,6 +26,7 @@ from quaderno.iam.models import (
     Consent,
     GroupManager,
     MembershipRequest,
+    Message,
     State,
     User,
     username_problem,
@@ -189,6 +190,7 @@ def erase(user: User) -> None:
     require_another_administrator(user)
     for model in _PERSONAL:
         model.objects.filter(user=user).delete()
+    Message.objects.filter(to=user.email).delete()
     user.groups.clear()
     user.first_name = user.last_name = user.email = user.request_reason = ""
     user.is_staff = user.is_superuser = False

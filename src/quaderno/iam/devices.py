@@ -10,12 +10,17 @@ from http import HTTPStatus
 from typing import Any
 
 from allauth.core.internal import ratelimit
+from allauth.core.internal.httpkit import extract_basic_auth
 from allauth.idp.oidc import views
 from allauth.idp.oidc.forms import ConfirmCodeForm
 from allauth.idp.oidc.internal.oauthlib import device_codes
 from allauth.idp.oidc.internal.oauthlib.request_validator import OAuthLibRequestValidator
 from allauth.idp.oidc.internal.oauthlib.server import OAuthLibServer
-from allauth.idp.oidc.internal.oauthlib.utils import convert_response, extract_params
+from allauth.idp.oidc.internal.oauthlib.utils import (
+    convert_response,
+    extract_headers,
+    extract_params,
+)
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -63,6 +68,17 @@ class _Server(OAuthLibServer):
 
 class TokenView(audiences.TokenView):
     """Also gives tokens for device codes."""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """A program without a secret may say who it is by an empty password, as oidc-agent does;
+        the library looks for `client_id` (RFC 6749, 3.2.1)."""
+        client_id, password = extract_basic_auth(extract_headers(request))
+        if client_id and not password and "client_id" not in request.POST:
+            form = request.POST.copy()
+            form["client_id"] = client_id
+            request.POST = form  # type: ignore[assignment]
+        answer: HttpResponse = super().post(request)
+        return answer
 
     def _create_token_response(
         self, request: HttpRequest, *, user: Any = None, data: dict[str, Any] | None = None

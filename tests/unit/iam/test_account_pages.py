@@ -284,9 +284,11 @@ def test_deleting_the_account(here: "Client", ada: "User") -> None:
     from allauth.account.models import EmailAddress
 
     from quaderno.errors import AccountError
-    from quaderno.iam import accounts
+    from quaderno.iam import accounts, mail
+    from quaderno.iam.models import Message
 
     set_up_app(here)
+    mail.send("changed", ada.email, what="Something was changed")
     elsewhere = new_browser()
     elsewhere.force_login(ada)
     page = text(here.get("/identity/delete/"))
@@ -303,6 +305,7 @@ def test_deleting_the_account(here: "Client", ada: "User") -> None:
     ada.refresh_from_db()
     assert (ada.state, ada.email, ada.get_full_name(), ada.group_names()) == ("deleted", "", "", [])
     assert not EmailAddress.objects.filter(user=ada).exists()
+    assert not Message.objects.filter(to="ada@example.org").exists(), "nothing waits for them"
     with pytest.raises(AccountError, match="exists already"):
         accounts.create_user("ada", PASSWORD)
 
