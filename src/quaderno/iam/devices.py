@@ -6,21 +6,17 @@ the same whether the code was typed or came in the address (`verification_uri_co
 that somebody else sent is as good as one's own, and only its owner can tell (RFC 8628, 5.4).
 """
 
+import base64
 from http import HTTPStatus
 from typing import Any
 
 from allauth.core.internal import ratelimit
-from allauth.core.internal.httpkit import extract_basic_auth
 from allauth.idp.oidc import views
 from allauth.idp.oidc.forms import ConfirmCodeForm
 from allauth.idp.oidc.internal.oauthlib import device_codes
 from allauth.idp.oidc.internal.oauthlib.request_validator import OAuthLibRequestValidator
 from allauth.idp.oidc.internal.oauthlib.server import OAuthLibServer
-from allauth.idp.oidc.internal.oauthlib.utils import (
-    convert_response,
-    extract_headers,
-    extract_params,
-)
+from allauth.idp.oidc.internal.oauthlib.utils import convert_response, extract_params
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -72,8 +68,8 @@ class TokenView(audiences.TokenView):
     def post(self, request: HttpRequest) -> HttpResponse:
         """A program without a secret may say who it is by an empty password, as oidc-agent does;
         the library looks for `client_id` (RFC 6749, 3.2.1)."""
-        client_id, password = extract_basic_auth(extract_headers(request))
-        if client_id and not password and "client_id" not in request.POST:
+        client_id = _without_secret(request.headers.get("Authorization", ""))
+        if client_id and "client_id" not in request.POST:
             form = request.POST.copy()
             form["client_id"] = client_id
             request.POST = form  # type: ignore[assignment]
@@ -92,6 +88,16 @@ class TokenView(audiences.TokenView):
             *server.create_token_response(*extract_params(request))
         )
         return answer
+
+
+def _without_secret(authorization: str) -> str:
+    """Who authenticates with an empty password (HTTP Basic, RFC 7617); "" for everybody else."""
+    scheme, _, credentials = authorization.partition(" ")
+    try:
+        name, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except ValueError:
+        return ""
+    return name if scheme.lower() == "basic" and not password else ""
 
 
 @login_required
