@@ -2,8 +2,9 @@
 
 Each site runs one, and any of them serves the endpoint. A director keeps nothing: which site a
 browser goes to is in a cookie that the sites' hubs set, for they know where somebody's server is,
-and how the sites are, it asks them. Two questions are two different things. A site that *answers*
-is where browsers with its cookie go, come what may: their servers run there. A site that is *ready*
+and how the sites are, it asks them. Two questions are two different things. A site whose
+*edge answers* is where browsers with its cookie go: their servers run there, and go on while its
+hub is restarted. A site that is *ready*
 (`/health`: it can start servers) is where others go; one that is drained answers and is not ready.
 """
 
@@ -11,12 +12,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from quaderno import traefik
+from quaderno import edge, traefik
 from quaderno.config import Config
 
 NAME = "director"
-# Nobody is led to a site that is gone for longer than one look and its timeout, and a dial.
-_CHECKS = {"interval": "2s", "unhealthyInterval": "2s", "timeout": "2s"}
+# A site that is gone is noticed after one look at the latest, one that hangs after its timeout.
+_CHECKS = {"interval": "2s", "unhealthyInterval": "2s", "timeout": "5s"}
 _DIAL_WITHIN = "3s"
 _EVERYTHING = "PathPrefix(`/`)"
 
@@ -77,7 +78,7 @@ def dynamic(config: Config) -> dict[str, Any]:
     for site in config.sites.members:
         name = site.name
         services[f"ready-{name}"] = _site(site.address, "/health")
-        services[f"answers-{name}"] = _site(site.address, "/hub/health")
+        services[f"answers-{name}"] = _site(site.address, edge.ALIVE)
         services[f"site-{name}"] = {
             "failover": {"service": f"answers-{name}", "fallback": "visitors"}
         }

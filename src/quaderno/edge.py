@@ -25,6 +25,7 @@ NAME = "edge"
 API_USER = "hub"
 # A request for a component that is being restarted waits for it, some 14 seconds in all.
 _TRIES = {"attempts": 20, "initialInterval": "500ms"}
+ALIVE = "/health/edge"
 PUBLIC = ("web", "iam", "s3")
 _ROUTES = "quaderno.yaml"
 _BEFORE_THE_HUBS = 10**6  # the priority of its routes is the length of their rules
@@ -72,6 +73,7 @@ def static(config: Config) -> dict[str, Any]:
     """Traefik's static configuration: where it listens and where its routes are."""
     result = traefik.static(config.routes, _entry_points(config))
     result["api"] = {"dashboard": False}
+    result["ping"] = {"manualRouting": True}
     if config.tls.mode == "acme":
         result["certificatesResolvers"] = {"acme": {"acme": _acme(config)}}
     return result
@@ -152,6 +154,14 @@ def _http_routers(config: Config) -> dict[str, Any]:
             "rule": "Path(`/hub/api`) || PathPrefix(`/hub/api/`)",
             "service": "hub-api",
             "middlewares": [PATIENCE],
+        },
+        "ping": {"entryPoints": ["api"], "rule": "Path(`/ping`)", "service": "ping@internal"},
+        # People's servers are reached through us, also while the hub is not there.
+        "alive": {
+            "entryPoints": ["web"],
+            "rule": f"Path(`{ALIVE}`)",
+            "service": "ping@internal",
+            "priority": _BEFORE_THE_HUBS,
         },
         "health": {
             "entryPoints": ["web"],

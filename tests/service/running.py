@@ -144,8 +144,9 @@ class Service:
 
 
 @contextmanager
-def running_service(**sections: dict[str, Any]) -> Iterator[Service]:
-    """Init, up, two people; afterwards down, and nothing is left.
+def running_service(first_port: int | None = None, **sections: Any) -> Iterator[Service]:
+    """Init, up, two people where the identity provider is ours; afterwards down, and nothing is
+    left.
 
     `sections` are settings that differ from those of other tests. The state directory is not
     pytest's: unprivileged components must reach it.
@@ -153,12 +154,12 @@ def running_service(**sections: dict[str, Any]) -> Iterator[Service]:
     directory = Path(tempfile.mkdtemp(prefix="quaderno-test-", dir="/var/lib"))
     directory.chmod(0o755)
     command = [QUADERNO, "--dir", str(directory)]
-    subprocess.run([*command, "init", "--port", str(free_ports())], check=True)
+    subprocess.run([*command, "init", "--port", str(first_port or free_ports())], check=True)
     _settle(directory / quaderno_config.CONFIG_FILE, sections)
     service = Service(quaderno_config.load(directory))
     try:
         service.quaderno("up", "--detach")
-        for name, password in PASSWORDS.items():
+        for name, password in PASSWORDS.items() if service.config.iam.embedded else ():
             email = f"{name}@example.org"
             service.quaderno(
                 "user", "add", name, "--email", email, "--password-stdin", text=password + "\n"
@@ -181,7 +182,7 @@ def running_service(**sections: dict[str, Any]) -> Iterator[Service]:
         shutil.rmtree(directory)
 
 
-def _settle(file: Path, sections: dict[str, dict[str, Any]]) -> None:
+def _settle(file: Path, sections: dict[str, Any]) -> None:
     """One audience that the identity provider's tokens have, and one that they have not; little
     patience with pulls, which here come from this machine; and a group with a small quota."""
     settings = yaml.safe_load(file.read_text())
@@ -189,7 +190,7 @@ def _settle(file: Path, sections: dict[str, dict[str, Any]]) -> None:
     settings["store"]["group_quotas"] = {"/small": "8M"}
     settings["oidc"]["audiences"] = ["quaderno", "elsewhere"]
     for name, section in sections.items():
-        settings[name] |= section
+        settings[name] = settings[name] | section if isinstance(section, dict) else section
     file.write_text(yaml.safe_dump(settings))
 
 

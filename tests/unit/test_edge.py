@@ -99,7 +99,7 @@ def test_external_components_have_no_routes(config: Config) -> None:
         }
     )
     dynamic = edge.dynamic(external, API_USER)
-    assert set(dynamic["http"]["routers"]) == {"api", "hub-api", "health"}
+    assert set(dynamic["http"]["routers"]) == {"api", "ping", "alive", "hub-api", "health"}
     assert "tcp" not in dynamic
 
 

@@ -23,10 +23,11 @@ from quaderno import names
 from quaderno.config import Config
 from quaderno.config.kinds import group_name
 from quaderno.errors import AudienceRefusedError, LoginRequiredError, ProviderUnavailableError
-from quaderno.hub import STATIC, image_check, named_servers, site_api
+from quaderno.hub import STATIC, image_check, named_servers, site_api, site_pages
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler, look_at
 from quaderno.hub.login import CallbackHandler, LoginHandler, refused
 from quaderno.hub.named_servers import NewServerHandler, SpawnPage
+from quaderno.hub.neighbours import Neighbours
 from quaderno.hub.rates import Rates
 from quaderno.hub.readiness import HealthHandler, Readiness
 from quaderno.hub.server_log import LogHandler
@@ -57,6 +58,8 @@ class QuadernoAuthenticator(GenericOAuthenticator):
     patience = 5.0  # seconds that anything waits for the provider which can do without its answer
     login_handler = LoginHandler
     callback_handler = CallbackHandler
+    logout_handler = site_pages.LogoutHandler
+    neighbours: Neighbours | None = None  # the other sites, if there are any
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -73,7 +76,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         keys, access_tokens = ({"rates": Rates(per_minute)} for _ in range(2))
         return [
             *super().get_handlers(app),
-            *site_api.handlers(self.quaderno, readiness),
+            *self._site_handlers(readiness),
             (r"/quaderno/health", HealthHandler, {"readiness": readiness}),
             (r"/quaderno/static/(.*)", CacheControlStaticFilesHandler, {"path": str(STATIC)}),
             (r"/api/quaderno/users/([^/]+)/s3-keys", S3KeysHandler, keys),
@@ -97,6 +100,14 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             *((path, SpawnPage) for path in named_servers.SPAWN_PAGES),
             (r"/api/quaderno/users/([^/]+)/storage/take-over", TakeOverHandler),
         ]
+
+    def _site_handlers(self, readiness: Readiness) -> list[tuple[Any, ...]]:
+        """None, where there is just this instance."""
+        if not self.quaderno.sites.here:
+            return []
+        here = site_api.Here(self.quaderno, readiness)
+        self.neighbours = Neighbours(here, self.log)
+        return [*site_api.handlers(here), *site_pages.handlers(self.neighbours)]
 
     async def discover(self, *, fresh: bool = False) -> None:
         """Read the provider's endpoints (OpenID Connect Discovery 1.0, section 4).

@@ -119,6 +119,7 @@ c.JupyterHub.template_paths = [str(TEMPLATES)]
 c.JupyterHub.template_vars = {
     "service_name": config.name,
     "contact": config.contact,
+    "site_name": config.sites.name,
     "iam_account_url": config.iam_url if config.iam.embedded else None,
     "files_url": file_pages.ADDRESS,
     "s3_endpoint": config.store_public_endpoint,

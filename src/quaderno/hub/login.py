@@ -8,6 +8,7 @@ from tornado import web
 from tornado.httpclient import HTTPClientError
 
 from quaderno.errors import ProviderUnavailableError
+from quaderno.hub import site_pages
 
 
 class LoginHandler(OAuthLoginHandler):
@@ -25,6 +26,9 @@ class LoginHandler(OAuthLoginHandler):
             await _show_unreachable(self, self.request.uri)
             return
         super().get()
+
+    def _get_next_url(self) -> str | None:
+        return site_pages.arrival(self, super()._get_next_url())
 
 
 class CallbackHandler(OAuthCallbackHandler):

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from jupyterhub import orm
@@ -31,6 +32,8 @@ class Offers(RemembersImages):
     orm_spawner: Any
     steps: Progress
 
+    # What a person's last server had, where that was at another site.
+    options_elsewhere: Mapping[str, Any] = MappingProxyType({})
     _machine: ClassVar[Machine] = Machine()
     _waiting: ClassVar[Waiting] = Waiting()
     _sizes: ClassVar[Sizes] = Sizes()
@@ -53,6 +56,10 @@ class Offers(RemembersImages):
     def groups(self) -> list[str]:
         """The names of this person's groups."""
         return [group.name for group in self.user.groups]
+
+    def chosen_last(self) -> Mapping[str, Any]:
+        """The options of the person's last server, wherever that was."""
+        return self.options_elsewhere or self.orm_spawner.user_options or {}
 
     def bounds(self) -> Bounds:
         """The most that this person may have."""
@@ -85,7 +92,7 @@ class Offers(RemembersImages):
 
         Raises StartFailure.
         """
-        await self._look_at_machine()
+        await self._look_at_engine()
         await self._waiting.let_in(
             self.orm_spawner.id,
             Amount(chosen.cpu, chosen.memory),

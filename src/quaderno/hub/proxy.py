@@ -43,6 +43,7 @@ class EdgeProxy(TraefikFileProviderProxy):
 
     _asking: asyncio.Task[None] | None = None
     _reconciling: asyncio.Task[None] | None = None
+    _remembering: asyncio.Task[None] | None = None
 
     async def check_routes(self, user_dict: Any, service_dict: Any, routes: Any = None) -> Any:
         """JupyterHub's own look at its routes, the first of which is when it has begun."""
@@ -57,6 +58,9 @@ class EdgeProxy(TraefikFileProviderProxy):
         if self._reconciling is None:
             reconciler = Reconciler(authenticator.quaderno, user_dict, self.log)
             self._reconciling = asyncio.create_task(reconciler.run(), name="reconciler")
+        if self._remembering is None and authenticator.neighbours:
+            remember = authenticator.neighbours.run()
+            self._remembering = asyncio.create_task(remember, name="neighbours")
         return await super().check_routes(user_dict, service_dict, routes)
 
     def _dynamic_config_for_route(self, routespec: str, target: str, data: Any) -> Any:

@@ -20,7 +20,7 @@ from quaderno.config import Config
 from quaderno.hub import pulling
 
 DRAINING = "drained for maintenance"
-_WITHIN = 1.5  # seconds for engine and store to answer: directors wait for two
+_WITHIN = 1.5  # seconds for engine and store to answer: directors wait for five
 _KEPT_FOR = 2.0  # seconds; however many ask, engine and store are not asked more often
 
 
@@ -32,7 +32,9 @@ class Readiness:
         self._config = config
         self.client = client
         self._store = httpx.AsyncClient(
-            timeout=_WITHIN, trust_env=config.store.endpoint is not None
+            timeout=_WITHIN,
+            trust_env=config.store.endpoint is not None,
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
         self._asking = asyncio.Lock()
         self._asked = -_KEPT_FOR

@@ -23,10 +23,10 @@ _SCHEME = "Bearer "  # RFC 6750
 class Here:
     """This site, as the hub's database and machine show it."""
 
-    def __init__(self, config: Config, readiness: Readiness, machine: Machine) -> None:
+    def __init__(self, config: Config, readiness: Readiness) -> None:
         self.config = config
         self.readiness = readiness
-        self._machine = machine
+        self._machine = Machine()
 
     async def standing(self, db: Any, username: str = "") -> Standing:
         """How this site is, and the stay of `username` here."""
@@ -46,16 +46,17 @@ class Here:
 
 def stays(db: Any, username: str = "") -> dict[str, Stay]:
     """Everybody who has started a server here, or `username` alone. A server that is starting is
-    one that runs."""
+    one that runs; of several, the one used last counts for the rest."""
     columns = (orm.User.name, orm.Spawner.server_id, orm.Spawner.last_activity)
     query = db.query(*columns, orm.Spawner.user_options).join(orm.Spawner.user)
-    query = query.filter(orm.Spawner.name == "", orm.Spawner.last_activity.isnot(None))
+    query = query.filter(orm.Spawner.last_activity.isnot(None))
     if username:
         query = query.filter(orm.User.name == username)
-    return {
-        name: Stay(running=server is not None, at=_seconds(last), options=options or {})
-        for name, server, last, options in query.all()
-    }
+    found: dict[str, Stay] = {}
+    for name, server, last, options in query.order_by(orm.Spawner.last_activity).all():
+        running = server is not None or (name in found and found[name].running)
+        found[name] = Stay(running=running, at=_seconds(last), options=options or {})
+    return found
 
 
 def _running_options(db: Any) -> list[dict[str, Any]]:
@@ -113,11 +114,9 @@ class PeopleHandler(SiteHandler):
         self.write({"people": {name: stay.model_dump() for name, stay in found.items()}})
 
 
-def handlers(config: Config, readiness: Readiness) -> list[tuple[Any, ...]]:
-    """None, where there is just this instance."""
-    if not config.sites.here:
-        return []
-    kwargs = {"here": Here(config, readiness, Machine())}
+def handlers(here: Here) -> list[tuple[Any, ...]]:
+    """For the hub of one of several sites."""
+    kwargs = {"here": here}
     return [
         (r"/api/quaderno/site", SiteHandler, kwargs),
         (r"/api/quaderno/site/draining", DrainHandler, kwargs),

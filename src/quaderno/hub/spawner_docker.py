@@ -81,7 +81,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
     def offer(self) -> options.Offer:
         """For the form: what a link suggests, else what failed, else what was chosen last."""
         suggested, self._suggested = self._suggested, {}  # for the page that the link opened only
-        last = suggested or self._failed_with or self.orm_spawner.user_options or {}
+        last = suggested or self._failed_with or self.chosen_last()
         return self.offered(last, suggested=bool(suggested))
 
     def options_from_query(self, query_data: dict[str, list[str]]) -> dict[str, Any]:

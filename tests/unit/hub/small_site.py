@@ -62,7 +62,7 @@ def database(*, running: bool) -> Any:
 @contextmanager
 def serving(config: Config, db: Any) -> Iterator[None]:
     """At the hub's port, on a thread of its own."""
-    routes = site_api.handlers(config, Ready(config))
+    routes = site_api.handlers(site_api.Here(config, Ready(config)))
     application = web.Application([(f"/hub{path}", *rest) for path, *rest in routes], db=db)
     sockets = bind_sockets(config.ports.hub, "127.0.0.1")
     started, ended = threading.Event(), asyncio.Event()

@@ -12,7 +12,6 @@ from quaderno import config as quaderno_config
 from quaderno.cli import app
 from quaderno.config import Config, generate
 from quaderno.errors import ComponentError, ConfigError, QuadernoError
-from quaderno.hub import site_api
 from quaderno.hub.standing import API
 from tests.ports import free_ports
 from tests.unit.hub import small_site
@@ -43,11 +42,6 @@ def test_who_does_not_have_the_secret_learns_nothing(site: Config, path: str) ->
         refused = ask(site, path, secret)
         assert refused.status_code == 403
         assert "bari" not in refused.text
-
-
-def test_where_there_is_one_site_nobody_can_ask(tmp_path: Path) -> None:
-    config = generate(tmp_path)
-    assert site_api.handlers(config, small_site.Ready(config)) == []
 
 
 def test_sites_know_who_works_where(site: Config) -> None:

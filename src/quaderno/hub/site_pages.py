@@ -1,0 +1,142 @@
+"""How browsers get to their site: by a cookie that hubs set and directors read.
+
+A browser without one, or whose site a director cannot reach, logs in at whatever site it was led
+to, and arrives: that hub knows now who it is, asks the others, and names the site where it belongs
+in the cookie. Login there asks for nothing, because the identity provider knows the browser. A site
+that is in the cookie already has been decided upon, or chosen, and is asked only for a server that
+runs elsewhere.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from jupyterhub.handlers import BaseHandler
+from jupyterhub.utils import url_path_join
+from oauthenticator.oauth2 import OAuthLogoutHandler
+from tornado import web
+from tornado.httputil import url_concat
+
+from quaderno.config import Config
+from quaderno.hub import placement
+from quaderno.hub.named_servers import SPAWN_PAGES, SpawnPage
+from quaderno.hub.neighbours import Neighbours
+from quaderno.hub.placement import View
+
+_KEPT_FOR = 30  # days: longer than the hub's login, without which it is of no use
+
+
+def lead_to(handler: BaseHandler, site: str) -> None:
+    """Have directors lead this browser to `site`.
+
+    Not to be read by pages, of which people's own are on this origin; and sent when the identity
+    provider sends the browser back, which `SameSite=Strict` would prevent.
+    """
+    config: Config = handler.authenticator.quaderno
+    if handler.get_cookie(config.site_cookie) != site:
+        handler.set_cookie(
+            config.site_cookie,
+            site,
+            expires_days=_KEPT_FOR,
+            path="/",
+            httponly=True,
+            samesite="Lax",
+            secure=config.public_url.startswith("https://"),
+        )
+
+
+def arrival(handler: BaseHandler, wanted: str | None) -> str | None:
+    """Where a login that begins here leads to, when a person wants to go to the path `wanted`."""
+    config: Config = handler.authenticator.quaderno
+    here = config.sites.name
+    if not here or handler.get_cookie(config.site_cookie) == here:
+        return wanted
+    question = {"next": wanted or "", "not": unreachable(handler)}
+    lead_to(handler, here)
+    path = url_path_join(handler.hub.base_url, "quaderno", "arrive")
+    return url_concat(path, {key: value for key, value in question.items() if value})
+
+
+def unreachable(handler: BaseHandler) -> str:
+    """The site that a director should have led this browser to; empty when it is this one."""
+    config: Config = handler.authenticator.quaderno
+    led_to = handler.get_cookie(config.site_cookie)
+    return next((peer.name for peer in config.sites.peers if peer.name == led_to), "")
+
+
+class ArriveHandler(BaseHandler):
+    """`GET /hub/quaderno/arrive?next=`: after a login, on to the site where the person belongs."""
+
+    def initialize(self, neighbours: Neighbours) -> None:
+        self._neighbours = neighbours
+
+    @web.authenticated
+    async def get(self) -> None:
+        user = self.current_user
+        shun = (self.get_argument("not", ""),)
+        view = await self._neighbours.view(self.db, user.name, shun)
+        lead_to(self, placement.destination(view))
+        self.redirect(self.get_next_url(user))
+
+    def append_query_parameters(self, url: str, exclude: Any = None) -> str:  # noqa: ARG002
+        """Ours are not for the page that comes next."""
+        return url
+
+
+class ChooseHandler(BaseHandler):
+    """`POST /hub/quaderno/site`: to another site, because its person says so."""
+
+    @web.authenticated
+    def post(self) -> None:
+        config: Config = self.authenticator.quaderno
+        site = self.get_body_argument("site", "")
+        if site not in {member.name for member in config.sites.members}:
+            raise web.HTTPError(HTTPStatus.BAD_REQUEST, "There is no such site.")
+        lead_to(self, site)
+        self.redirect(url_path_join(self.hub.base_url, "spawn"))
+
+
+class SitesSpawnPage(SpawnPage):
+    """The server options, at the site where a server of the person's runs, if one does."""
+
+    _view: View | None = None
+
+    def initialize(self, neighbours: Neighbours) -> None:
+        self._neighbours = neighbours
+
+    @web.authenticated
+    async def get(self, user_name: str | None = None, server_name: str = "") -> None:
+        if user_name in (None, self.current_user.name):
+            shun = (unreachable(self),)
+            self._view = await self._neighbours.view(self.db, self.current_user.name, shun)
+            here = self._view.here.name
+            site = placement.running_at(self._view) or here
+            lead_to(self, site)
+            if site != here:
+                self.redirect(self.request.uri)
+                return
+        await super().get(user_name, server_name)
+
+    def render_template(self, name: str, sync: bool = False, **about: Any) -> Any:
+        if self._view and name == "spawn.html":
+            about["site"] = placement.news(self._view)
+            spawner = about["for_user"].spawner
+            spawner.options_elsewhere = placement.options_elsewhere(self._view)
+        return super().render_template(name, sync, **about)
+
+
+class LogoutHandler(OAuthLogoutHandler):
+    """Whoever logs in next at this browser may belong elsewhere."""
+
+    async def handle_logout(self) -> None:
+        self.clear_cookie(self.authenticator.quaderno.site_cookie, path="/")
+        await super().handle_logout()
+
+
+def handlers(neighbours: Neighbours) -> list[tuple[Any, ...]]:
+    """In the place of JupyterHub's, which come later."""
+    kwargs = {"neighbours": neighbours}
+    return [
+        (r"/quaderno/arrive", ArriveHandler, kwargs),
+        (r"/quaderno/site", ChooseHandler),
+        *((path, SitesSpawnPage, kwargs) for path in SPAWN_PAGES),
+    ]

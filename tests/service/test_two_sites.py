@@ -1,0 +1,201 @@
+"""Two sites behind one endpoint, in a browser: what people see when one is drained, or lost."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from quaderno import supervisor
+from tests.service.people import come_in, fill_in_login, run_cell, start_server
+from tests.service.running import PASSWORDS, wait_for
+from tests.service.two_sites import (
+    ADDRESSES,
+    ENDPOINT,
+    TwoSites,
+    browser_at,
+    kill_everything,
+    two_sites,
+)
+
+SITES = ("bari", "cnaf")
+
+
+@pytest.fixture(scope="module")
+def sites(container_engine: None) -> Iterator[TwoSites]:
+    with two_sites() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(sites: TwoSites, chromium: Browser) -> Iterator[Browser]:
+    """One that bari's director serves."""
+    with browser_at("bari", chromium) as running:
+        yield running
+
+
+def where(page: Page) -> str:
+    """The site whose page this is; empty where no site has answered."""
+    for site in SITES:
+        if page.get_by_text(f"Site: {site}.").is_visible():
+            return site
+    return ""
+
+
+def choose(page: Page, site: str) -> None:
+    """Go there, unless it is where the server options are already."""
+    here = page.get_by_role("heading", name=f"You are at {site}")
+    other = page.get_by_role("button", name=f"Go to {site}")
+    expect(here.or_(other)).to_be_visible()
+    if other.is_visible():
+        other.click()
+    expect(here).to_be_visible(timeout=60_000)
+
+
+def cookie(context: BrowserContext) -> dict[str, object]:
+    (found,) = [dict(each) for each in context.cookies() if each["name"] == "quaderno-site"]
+    return found
+
+
+def test_a_running_server_is_found_from_everywhere(
+    sites: TwoSites, browser: Browser, chromium: Browser
+) -> None:
+    for site in SITES:
+        assert httpx.get(f"{sites[site].config.address}/health").json() == {"ready": True}
+    first = browser.new_context()
+    page = first.new_page()
+    come_in(page, sites.bari, "ada", PASSWORDS["ada"])
+    assert where(page) in SITES
+    choose(page, "cnaf")
+    cookies = cookie(first)
+    assert (cookies["value"], cookies["httpOnly"], cookies["sameSite"], cookies["path"]) == (
+        "cnaf",
+        True,
+        "Lax",
+        "/",
+    )
+    start_server(page, sites.cnaf, "ada")
+    assert sites.cnaf.container("ada").name == f"{sites.cnaf.config.instance}-ada"
+    # From new browsers, at either director, by a link to the server, and however often.
+    with browser_at("cnaf", chromium) as elsewhere:
+        for new in (browser, elsewhere):
+            context = new.new_context()
+            fresh = context.new_page()
+            fresh.goto(f"{sites.url}/user/ada/lab")
+            fill_in_login(fresh, "ada", PASSWORDS["ada"])
+            fresh.wait_for_url(f"{sites.url}/user/ada/lab**", timeout=60_000)
+            expect(fresh.locator("#jp-main-dock-panel")).to_be_visible(timeout=60_000)
+            assert cookie(context)["value"] == "cnaf"
+            # Whoever says otherwise is brought back.
+            there = cookie(context) | {"value": "bari"}
+            context.add_cookies([there])  # type: ignore[list-item]
+            fresh.goto(f"{sites.url}/hub/spawn")
+            fresh.wait_for_url(f"{sites.url}/user/ada/lab**", timeout=60_000)
+            context.close()
+    first.close()
+
+
+def test_who_works_at_a_site_whose_hub_is_away_stays_there(sites: TwoSites) -> None:
+    supervisor.stop_component(sites.cnaf.config, "hub")
+    try:
+        wait_for(lambda: led_to(sites) == {"bari"}, 60, "the director's notice")
+        assert get(sites, "/user/ada/api", "cnaf").json()["version"]
+        assert get(sites, "/health", "cnaf").status_code == 502
+    finally:
+        supervisor.restart_component(sites.cnaf.config, "hub")
+    wait_for(lambda: led_to(sites) == set(SITES), 60, "the hub")
+
+
+def get(sites: TwoSites, path: str, cookie: str = "") -> httpx.Response:
+    """The answer of bari's director to a browser with this cookie."""
+    url = sites.url.replace(ENDPOINT, ADDRESSES["bari"])
+    return httpx.get(f"{url}{path}", headers={"Cookie": f"quaderno-site={cookie}"})
+
+
+def led_to(sites: TwoSites) -> set[str]:
+    """Where some new browsers are sent for their login."""
+    answers = [get(sites, "/hub/oauth_login") for _ in range(6)]
+    return {answer.cookies.get("quaderno-site") or "" for answer in answers}
+
+
+def test_nobody_new_is_led_to_a_drained_site(sites: TwoSites, browser: Browser) -> None:
+    sites.bari.quaderno("site", "drain", "cnaf")
+    listed = json.loads(sites.cnaf.quaderno("site", "list", "--json").stdout)
+    assert [site["state"] for site in listed] == ["ready", "drained for maintenance"]
+    assert httpx.get(f"{sites.cnaf.config.address}/health").status_code == 503
+    for _ in range(2):
+        context = browser.new_context()
+        page = context.new_page()
+        come_in(page, sites.bari, "bob", PASSWORDS["bob"])
+        assert where(page) == "bari"
+        expect(page.get_by_role("button", name="Go to cnaf")).to_have_count(0)
+        context.close()
+    # Ada's server runs there.
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{sites.url}/user/ada/lab")
+    fill_in_login(page, "ada", PASSWORDS["ada"])
+    expect(page.locator("#jp-main-dock-panel")).to_be_visible(timeout=60_000)
+    context.close()
+    sites.cnaf.quaderno("site", "undrain", "cnaf")
+    wait_for(lambda: "drained" not in sites.bari.quaderno("site", "list").stdout, 30, "the return")
+
+
+def test_a_site_is_lost_and_comes_back(
+    sites: TwoSites, browser: Browser, chromium: Browser, screenshot: Callable[..., None]
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    come_in(page, sites.bari, "bob", PASSWORDS["bob"])
+    choose(page, "cnaf")
+    page.get_by_label("CPUs").select_option("0.5")  # the default is 1
+    start_server(page, sites.cnaf, "bob")
+    known = sites.bari.config.dir / "hub" / "neighbours.json"
+    wait_for(lambda: "bob" in json.loads(known.read_text())["cnaf"], 60, "bari's knowledge")
+
+    # Somebody is about to log in there.
+    beginning = browser.new_context()
+    beginning.add_cookies([{"name": "quaderno-site", "value": "cnaf", "url": sites.url}])
+    login = beginning.new_page()
+    login.goto(sites.url)
+    expect(login.get_by_label("Password")).to_be_visible()
+
+    kill_everything(sites.cnaf.config)
+    lost = time.monotonic()
+    wait_for(lambda: _at_bari(page, sites.url), 60, "the other site, without a password")
+    led = time.monotonic() - lost
+    lost_site = page.get_by_text("Your last server was at cnaf, which does not answer now")
+    expect(lost_site).to_be_visible()
+    expect(page.get_by_label("CPUs")).to_have_value("0.5")
+    screenshot(page, "site-lost")
+    fill_in_login(login, "ada", PASSWORDS["ada"])
+    expect(login.get_by_role("heading", name="Server options")).to_be_visible(timeout=60_000)
+    assert (where(login), cookie(beginning)["value"]) == ("bari", "bari")
+    beginning.close()
+    start_server(page, sites.bari, "bob")
+    run_cell(page, "print(6 * 7)", "42")
+    print(f"other site after {led:.1f} s, a notebook after {time.monotonic() - lost:.1f} s")  # noqa: T201
+
+    # It returns, and nobody is moved; its director serves as well as bari's.
+    sites.cnaf.quaderno("up", "--detach")
+    page.goto(f"{sites.url}/hub/spawn")
+    page.wait_for_url(f"{sites.url}/user/bob/lab**", timeout=60_000)
+    assert cookie(context)["value"] == "bari"
+    supervisor.stop_component(sites.bari.config, "director")
+    with browser_at("cnaf", chromium) as elsewhere:
+        moved = elsewhere.new_context(storage_state=context.storage_state())
+        again = moved.new_page()
+        again.goto(f"{sites.url}/user/bob/lab")
+        expect(again.locator("#jp-main-dock-panel")).to_be_visible(timeout=60_000)
+        moved.close()
+    supervisor.restart_component(sites.bari.config, "director")
+    wait_for(sites.bari.all_running, 60, "bari's director")
+    context.close()
+
+
+def _at_bari(page: Page, url: str) -> bool:
+    """Whether the endpoint leads to bari's server options now."""
+    page.goto(f"{url}/hub/spawn")
+    return where(page) == "bari" and page.get_by_role("heading", name="Server options").is_visible()

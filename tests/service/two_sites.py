@@ -1,0 +1,105 @@
+"""Two instances of this machine as two sites, and browsers that either director serves."""
+
+import os
+import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import psutil
+from playwright.sync_api import Browser
+
+from quaderno import components, process, supervisor
+from quaderno.config import Config, Ports
+from tests.ports import free_ports
+from tests.service.running import Service, running_service
+
+ENDPOINT = "notebooks.example.org"  # a name of no machine: browsers are told where it leads
+ADDRESSES = {"bari": "127.0.0.1", "cnaf": "127.0.0.2"}
+
+
+@dataclass
+class TwoSites:
+    """People log in at bari's identity provider, as at one of somebody else's."""
+
+    bari: Service
+    cnaf: Service
+
+    def __getitem__(self, name: str) -> Service:
+        return {"bari": self.bari, "cnaf": self.cnaf}[name]
+
+    @property
+    def url(self) -> str:
+        """The endpoint."""
+        return self.bari.config.public_url
+
+
+@contextmanager
+def two_sites() -> Iterator[TwoSites]:
+    """Both run."""
+    count = len(Ports.model_fields)
+    first = free_ports(2 * count)
+    ports = {"bari": Ports.from_first(first), "cnaf": Ports.from_first(first + count)}
+    members = [
+        {"name": name, "address": f"http://{ADDRESSES[name]}:{ports[name].web}"} for name in ports
+    ]
+    shared = {"secret": secrets.token_hex(32), "members": members}
+    oidc = {"client_secret": secrets.token_hex(32)}
+    director = ports["bari"].director
+    endpoint = f"http://{ENDPOINT}:{director}"
+
+    def settings(name: str) -> dict[str, Any]:
+        listen, sites = ADDRESSES[name], {"name": name, **shared}
+        return {"public_url": endpoint, "listen": listen, "sites": sites}
+
+    provider = {"issuer": f"http://{ADDRESSES['bari']}:{ports['bari'].iam}"}
+    with (
+        running_service(first, **settings("bari"), oidc=oidc) as bari,
+        running_service(
+            first + count,
+            **settings("cnaf"),
+            oidc=oidc | provider,
+            iam={"embedded": False},
+            ports={"director": director},
+        ) as cnaf,
+    ):
+        yield TwoSites(bari, cnaf)
+
+
+@contextmanager
+def browser_at(site: str, chromium: Browser) -> Iterator[Browser]:
+    """A browser for which the endpoint is the director of `site`."""
+    browser = chromium.browser_type.launch(
+        executable_path="/usr/bin/chromium",
+        args=[
+            *("--no-sandbox", "--disable-quic", "--disable-background-networking"),
+            f"--host-resolver-rules=MAP {ENDPOINT} {ADDRESSES[site]}",
+        ],
+    )
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+def kill_everything(config: Config) -> None:
+    """As when a site loses power: supervisor, components, mounts' programs, people's containers."""
+    supervisor_process = supervisor.daemon_pid(config)
+    victims = [supervisor_process] if supervisor_process else []
+    for component in components.COMPONENTS:
+        victims += process.holders(process.lock_path(config, component.name))
+    mine = str(config.dir)
+    for each in psutil.process_iter(["cmdline"]):
+        if "rclone" in " ".join(words := each.info["cmdline"] or []) and mine in " ".join(words):
+            victims.append(each.pid)
+    for victim in victims:
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    label: dict[str, str | list[str] | bool] = {"label": f"quaderno.instance={config.instance}"}
+    for container in docker.from_env().containers.list(filters=label):
+        container.kill()
