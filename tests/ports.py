@@ -2,6 +2,8 @@
 
 import random
 import socket
+import tempfile
+from pathlib import Path
 
 from quaderno.config import Ports
 
@@ -19,6 +21,9 @@ def free_ports(count: int = len(Ports.model_fields)) -> int:
 
 
 def _is_free(port: int) -> bool:
+    # SeaweedFS takes a socket of this name for its own, also one that a killed one of root's left.
+    if any(Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port}.sock")):
+        return False
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
