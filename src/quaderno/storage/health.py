@@ -139,7 +139,9 @@ def _aside(figures: Figures) -> str:
     if not figures.aside:
         return ""
     files = "1 rescued file waits" if figures.aside == 1 else f"{figures.aside} rescued files wait"
-    return f" {files} on this node until there is room."
+    return (
+        f" {files} on this node until your bucket takes {'it' if figures.aside == 1 else 'them'}."
+    )
 
 
 def _refused(figures: Figures) -> str:

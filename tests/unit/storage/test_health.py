@@ -34,7 +34,7 @@ REFUSED = Refused("alice/a", "The object store refuses it (AccessDenied).")
             State.READY,
             Figures(read_only="It is full.", aside=1),
             Level.ERROR,
-            "It is full. 1 rescued file waits on this node until there is room.",
+            "It is full. 1 rescued file waits on this node until your bucket takes it.",
         ),
         (State.READY, Figures(rescued=1), Level.OK, "1 file is kept in .quaderno/rescued"),
         (State.READY, Figures(quota=Quota(100, 79)), Level.OK, "Everything is saved."),
