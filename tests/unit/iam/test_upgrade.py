@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from quaderno import config as configuration
+from quaderno.iam import migrations
 
-LATEST, OLDER = "0004_consents", "0003_groups"
+OLDER = "0003_groups"
+LATEST = max(file.stem for file in Path(migrations.__file__).parent.glob("[0-9]*.py"))
 
 
 @pytest.fixture(scope="module")
