@@ -280,7 +280,7 @@ def check_outgoing_ports(config: Config) -> Iterator[Finding]:
 
 
 def _address(config: Config, port_name: str) -> str:
-    if port_name in ("web", "iam", "s3", "director"):
+    if port_name in ("web", "iam", "s3", "director", "stores"):
         return config.listen
     return config.servers.gateway if port_name.startswith("servers_") else "127.0.0.1"
 

@@ -213,7 +213,7 @@ def status(directory: Dir = None, as_json: Json = False) -> None:
 def run(
     context: typer.Context,
     component: Annotated[
-        str, typer.Argument(help="edge, iam, store, agent, files, hub or director.")
+        str, typer.Argument(help="edge, iam, store, agent, files, hub, director or replication.")
     ],
     directory: Annotated[
         Path | None, typer.Option("--dir", help="State directory of the instance.")

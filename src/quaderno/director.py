@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from quaderno import edge, traefik
+from quaderno import edge, traefik, tunnel
 from quaderno.config import Config
 
 NAME = "director"
@@ -29,6 +29,8 @@ def prepare(config: Config, user: int, group: int) -> None:
     traefik.directory(home, 0, group, 0o750)
     traefik.directory(_routes(config), 0, group, 0o750)
     traefik.copy_certificates(config, home, user, group)
+    if config.sites.replicated:
+        tunnel.prepare(config, home, user, group)
     traefik.write(home, home / "traefik.yaml", static(config), group)
     traefik.write(home, _routes(config) / "sites.yaml", dynamic(config), group)
 
@@ -63,7 +65,8 @@ def static(config: Config) -> dict[str, Any]:
     if config.tls.mode != "none":
         endpoint["http"]["tls"] = {}
     api = traefik.entry_point("127.0.0.1", config.ports.director_api)
-    return traefik.static(_routes(config), {"endpoint": endpoint, "api": api})
+    stores = tunnel.entry_points(config) if config.sites.replicated else {}
+    return traefik.static(_routes(config), {"endpoint": endpoint, "api": api, **stores})
 
 
 def dynamic(config: Config) -> dict[str, Any]:
@@ -87,8 +90,10 @@ def dynamic(config: Config) -> dict[str, Any]:
     result: dict[str, Any] = {
         "http": {"routers": routers, "services": services, "serversTransports": transports}
     }
+    if config.sites.replicated:
+        result |= tunnel.routes(config, config.dir / NAME)
     if config.tls.mode == "files":
-        result["tls"] = {"stores": traefik.certificate_store(config.dir / NAME)}
+        result.setdefault("tls", {})["stores"] = traefik.certificate_store(config.dir / NAME)
     return result
 
 

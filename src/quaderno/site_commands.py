@@ -25,15 +25,20 @@ _WITHIN = 10.0  # seconds
 
 @site_app.command("list")
 def site_list(directory: Dir = None, as_json: Json = False) -> None:
-    """List the sites, and whether each can start servers."""
+    """List the sites, whether each can start servers, and how far its store is behind the other."""
     config = load(directory)
     _require_several(config)
     found = [_described(config, site) for site in config.sites.members]
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return
-    columns = ["site", "address", "weight", "state", "free"]
-    terminal.table(columns, [[str(each[column] or "-") for column in columns] for each in found])
+    columns = ["site", "address", "weight", "state", "free", "behind"]
+    terminal.table(columns, [[_cell(each[column]) for column in columns] for each in found])
+
+
+def _cell(value: str | float | None) -> str:
+    """Fractions are seconds."""
+    return f"{value:.1f} s" if isinstance(value, float) else str(value or "-")
 
 
 @site_app.command("drain")
@@ -64,20 +69,22 @@ def _require_several(config: Config) -> None:
         raise ConfigError("this instance is not one of several sites", "Set `sites.members`")
 
 
-def _described(config: Config, site: Site) -> dict[str, str | int]:
-    entry: dict[str, str | int] = {
+def _described(config: Config, site: Site) -> dict[str, str | int | float | None]:
+    entry: dict[str, str | int | float | None] = {
         "site": site.name,
         "address": site.address,
         "weight": site.weight,
         "state": "does not answer",
         "free": "",
+        "behind": None,
     }
     try:
         standing = _ask(config, site, "GET", API)
     except ComponentError:
         return entry
     free = f"{standing.cpu:g} CPUs, {standing.memory / 2**30:.1f} GB"
-    return entry | {"state": "; ".join(standing.problems) or "ready", "free": free}
+    state = "; ".join(standing.problems) or "ready"
+    return entry | {"state": state, "free": free, "behind": standing.behind}
 
 
 def _ask(config: Config, site: Site, method: str, path: str) -> Standing:

@@ -132,7 +132,7 @@ def test_unknown_component(quaderno: Run) -> None:
     result = quaderno("run", "hubb")
     assert result.stderr.splitlines() == [
         "error: there is no component 'hubb'",
-        "hint: Components are: edge, iam, store, agent, files, hub, director",
+        "hint: Components are: edge, iam, store, agent, files, hub, director, replication",
     ]
 
 

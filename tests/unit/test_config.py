@@ -15,7 +15,7 @@ from quaderno.quantities import parse_memory
 
 BARI = {"name": "bari", "address": "https://bari.example.org:8443"}
 CNAF = {"name": "cnaf", "address": "https://cnaf.example.org"}
-COMPONENTS = ("edge", "hub", "iam", "store", "agent", "files")
+COMPONENTS = ("edge", "hub", "iam", "store", "agent", "files", "director")
 
 
 @pytest.fixture
@@ -62,6 +62,8 @@ def test_what_is_dumped_loads_as_the_same(config: Config) -> None:
         ({"sites": {"members": [BARI | {"name": "Bari!"}]}}, "sites.members.0.name: String should"),
         ({"sites": {"members": [BARI | {"weight": 0}]}}, "sites.members.0.weight: Input should be"),
         ({"sites": {"members": [{"name": "bari"}]}}, "sites.members.0.address: required, but not"),
+        ({"sites": {"name": "bari", "members": [BARI | {"store": "b:1"}, CNAF]}}, "for both of"),
+        ({"sites": {"members": [BARI | {"store": "bari"}]}}, "members.0.store: String should"),
         ({"sites": {"secret": "short"}}, "sites.secret: expected 32 bytes in hexadecimal"),
         ({"hub": {"crypt_key": "00"}}, "hub.crypt_key: expected 32 bytes in hexadecimal"),
         ({"store": {"sts_signing_key": "%"}}, "store.sts_signing_key: expected 32 bytes in base64"),

@@ -87,6 +87,13 @@ class Ports(Section):
         8018, description="Public, with several `sites`: the endpoint, in front of them all."
     )
     director_api: Port = Field(8019, description="Loopback: the director's health.")
+    stores: Port = Field(
+        8020, description="Public, with replicated stores: for the other site's director alone."
+    )
+    peer_filer: Port = Field(8021, description="Loopback: the other site's SeaweedFS filer.")
+    peer_filer_grpc: Port = Field(8022, description="Loopback: the other site's filer, gRPC.")
+    replication: Port = Field(8023, description="Loopback: how far behind this store is.")
+    replication_metrics: Port = Field(8024, description="Loopback: metrics of SeaweedFS's sync.")
 
     @classmethod
     def from_first(cls, first: int) -> "Ports":

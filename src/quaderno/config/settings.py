@@ -76,6 +76,8 @@ class Config(Section):
             raise ValueError(
                 "an external identity provider (`iam.embedded: false`) needs `oidc.issuer`"
             )
+        if self.sites.replicated and not self.store.embedded:
+            raise ValueError("`store` of `sites.members` is for embedded stores")
         if here := self.sites.here:
             if self.tls.mode == "acme":
                 raise ValueError(

@@ -18,6 +18,12 @@ class Site(Section):
         description="URL of this site alone (its port `ports.web`), at which the directors and the "
         "other sites' hubs reach it."
     )
+    store: str | None = Field(
+        None,
+        pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$",
+        description="`host:port` of this site's `ports.stores`, as the other reaches it. Set at "
+        "both of two sites, their embedded stores replicate each other.",
+    )
     weight: int = Field(
         1, ge=1, le=1000, description="Share of new visitors that the directors send there."
     )
@@ -31,7 +37,7 @@ class Sites(Section):
     members: list[Site] = Field(
         [], description="All sites, this one among them; empty: there is just this instance."
     )
-    secret: Annotated[HexSecret, NeededBy("hub")] = Field(
+    secret: Annotated[HexSecret, NeededBy("hub", "director")] = Field(
         description="32 bytes in hexadecimal with which the sites ask each other, the same at all."
     )
 
@@ -51,7 +57,15 @@ class Sites(Section):
         names = [site.name for site in self.members]
         if self.name not in names:
             raise ValueError(f"`name` must say which of these is here: {', '.join(names)}")
+        replicating = [site.name for site in self.members if site.store]
+        if replicating and (len(replicating), len(names)) != (2, 2):
+            raise ValueError("`store` is for two sites, and for both of them")
         return self
+
+    @property
+    def replicated(self) -> bool:
+        """Whether the sites' embedded stores replicate each other."""
+        return any(site.store for site in self.members)
 
     @property
     def here(self) -> Site | None:

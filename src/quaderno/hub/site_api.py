@@ -3,11 +3,13 @@
 Whoever shows the sites' secret is answered, so these handlers know no people and no cookies.
 """
 
+import asyncio
 import secrets
 from datetime import UTC
 from http import HTTPStatus
 from typing import Any
 
+import httpx
 from jupyterhub import orm
 from tornado import web
 
@@ -16,7 +18,9 @@ from quaderno.hub import capacity
 from quaderno.hub.capacity import Amount, Machine
 from quaderno.hub.readiness import Readiness
 from quaderno.hub.standing import Standing, Stay
+from quaderno.storage import replication
 
+_WITHIN = 0.5  # seconds, on loopback
 _SCHEME = "Bearer "  # RFC 6750
 
 
@@ -40,8 +44,20 @@ class Here:
             problems=problems,
             cpu=free.cpu,
             memory=free.memory,
+            behind=await self._behind(),
             stay=stays(db, username).get(username) if username else None,
         )
+
+    async def _behind(self) -> float | None:
+        if not self.config.sites.replicated:
+            return None
+        try:
+            async with asyncio.timeout(_WITHIN), httpx.AsyncClient(trust_env=False) as client:
+                answer = await client.get(replication.health_url(self.config))
+                found: float | None = answer.json()["behind"]
+        except (TimeoutError, httpx.HTTPError, ValueError, KeyError):
+            return None
+        return found
 
 
 def stays(db: Any, username: str = "") -> dict[str, Stay]:

@@ -24,7 +24,8 @@ class Stay(BaseModel):
 
 class Standing(BaseModel):
     """A site as it says it is: why no server can be started there, if so, and what is free: CPUs,
-    and bytes of memory. `stay` is of the person who was asked about."""
+    and bytes of memory; and by how many seconds its store is behind the other, where they replicate
+    each other and that is known. `stay` is of the person who was asked about."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,6 +33,7 @@ class Standing(BaseModel):
     problems: tuple[str, ...] = ()
     cpu: float = 0
     memory: int = 0
+    behind: float | None = None
     stay: Stay | None = None
 
     @property

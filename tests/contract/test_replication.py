@@ -1,0 +1,150 @@
+"""Two real stores that replicate each other, through the two directors."""
+
+import os
+import shutil
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from quaderno import config as quaderno_config
+from quaderno import director, process, tunnel
+from quaderno.config import Config, Ports
+from quaderno.storage import replication
+from tests.contract.storage_fixtures import Program, Store, eventually
+from tests.ports import free_ports
+
+COUNT = len(Ports.model_fields)
+
+
+@dataclass
+class Site:
+    """A store with its director and its `replication`."""
+
+    config: Config
+    store: Store
+    director: Program
+    replication: Program
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False, timeout=20))
+
+    def url(self, path: str) -> str:
+        """Of the filer, which asks for no keys."""
+        return f"http://127.0.0.1:{self.config.ports.store_filer}/buckets/ada/{path}"
+
+    def write(self, path: str, content: bytes) -> None:
+        self.client.put(self.url(path), content=content).raise_for_status()
+
+    def read(self, path: str) -> bytes | None:
+        answer = self.client.get(self.url(path))
+        return answer.content if answer.is_success else None
+
+    def behind(self) -> float | None:
+        found: float | None = self.client.get(replication.health_url(self.config)).json()["behind"]
+        return found
+
+
+def site(directory: Path, name: str, first: int) -> Site:
+    ports = {"bari": Ports.from_first(first), "cnaf": Ports.from_first(first + COUNT)}
+    own = ports[name]
+    home = directory / name
+    config = quaderno_config.generate(home, first_port=own.web)
+    data = yaml.safe_load(quaderno_config.dump(config))
+    members = [
+        {
+            "name": each,
+            "address": f"http://127.0.0.1:{ports[each].web}",
+            "store": f"127.0.0.1:{ports[each].stores}",
+        }
+        for each in ports
+    ]
+    data["sites"] = {"name": name, "members": members, "secret": "5e" * 32}
+    config = quaderno_config.parse(data, home)
+    settings = home / "settings.yaml"
+    settings.write_text(quaderno_config.dump(config))
+    director.prepare(config, os.geteuid(), os.getegid())
+    environment = process.base_environment(config)
+    return Site(
+        config,
+        Store(config),
+        Program(director.command(config), environment, home / "director.log"),
+        Program(
+            replication.command(config),
+            environment | {"QUADERNO_CONFIG": str(settings)},
+            home / "replication.log",
+        ),
+    )
+
+
+@pytest.fixture
+def sites(tmp_path: Path) -> Iterator[tuple[Site, Site]]:
+    first = free_ports(2 * COUNT)
+    for name in ("bari", "cnaf"):
+        (tmp_path / name).mkdir()
+    both = site(tmp_path, "bari", first), site(tmp_path, "cnaf", first)
+    for each in both:
+        each.store.start()
+        each.director.start()
+        each.replication.start()
+    yield both
+    for each in both:
+        for program in (each.replication, each.director, each.store):
+            program.stop()
+        each.client.close()
+        shutil.rmtree(each.config.dir)
+
+
+def test_what_is_written_at_one_site_is_at_the_other(sites: tuple[Site, Site]) -> None:
+    bari, cnaf = sites
+    large = os.urandom(9 * 2**20)
+    bari.write("here.txt", b"written at bari")
+    cnaf.write("there.txt", b"written at cnaf")
+    bari.write("large", large)
+    eventually(lambda: cnaf.read("here.txt") == b"written at bari", 60, "bari's file at cnaf")
+    eventually(lambda: bari.read("there.txt") == b"written at cnaf", 60, "cnaf's file at bari")
+    eventually(lambda: cnaf.read("large") == large, 60, "a file of several chunks")
+    bari.client.delete(bari.url("here.txt")).raise_for_status()
+    eventually(lambda: cnaf.read("here.txt") is None, 60, "its removal")
+    for each in sites:
+        eventually(lambda each=each: each.behind() is not None, 60, "how far behind it is")  # type: ignore[misc]
+
+    # A site that is away catches up, in both directions, and the later version stays.
+    for program in (cnaf.replication, cnaf.director, cnaf.store):
+        program.stop()
+    bari.write("meanwhile.txt", b"cnaf was away")
+    cnaf.store.start()
+    cnaf.write("there.txt", b"changed at cnaf, alone")
+    cnaf.director.start()
+    cnaf.replication.start()
+    eventually(lambda: cnaf.read("meanwhile.txt") == b"cnaf was away", 90, "what came meanwhile")
+    eventually(lambda: bari.read("there.txt") == b"changed at cnaf, alone", 90, "its own change")
+
+
+def test_nobody_without_the_secret_reaches_a_filer(sites: tuple[Site, Site]) -> None:
+    bari, _ = sites
+    bari.write("secret.txt", b"of ada")
+    own = bari.config.dir / "director" / "tls" / "stores.pem"
+    eventually(lambda: through(bari, "filer", own) == b"of ada", 60, "the other site's way in")
+    another = bari.config.dir / "another.pem"
+    another.write_bytes(tunnel.certificate("ab" * 32))
+    for name in ("filer", "filer-grpc", "127.0.0.1"):
+        for shown in (None, another):
+            assert through(bari, name, shown) is None, f"{name} with {shown}"
+
+
+def through(site: Site, name: str, certificate: Path | None) -> bytes | None:
+    """What somebody who shows `certificate` reads of a file at the director's port."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate:
+        context.load_cert_chain(certificate)
+    url = f"https://127.0.0.1:{site.config.ports.stores}/buckets/ada/secret.txt"
+    with httpx.Client(verify=context, trust_env=False) as client:
+        try:
+            answer = client.get(url, extensions={"sni_hostname": name})
+        except httpx.TransportError:
+            return None
+    return answer.content if answer.is_success else None
