@@ -145,7 +145,8 @@ def test_whoever_is_removed_loses_servers_and_no_file(service: Service, person: 
     """Nobody looks meanwhile; a token of theirs is worth nothing any more, either."""
     options = ["--group", "/ops", "--password-stdin"]
     service.quaderno("user", "add", "joan", *options, text=PASSWORD + "\n")
-    page = person().new_page()
+    browser = person()
+    page = browser.new_page()
     people.log_in(page, service, "joan", PASSWORD)
     page.get_by_role("button", name="I accept").click()
     people.authorize(page)
@@ -163,9 +164,10 @@ def test_whoever_is_removed_loses_servers_and_no_file(service: Service, person: 
     administrator = Hub(service.config.public_url, _administrators_token(service))
     wait_for(lambda: not administrator.running("joan"), 120, "the end of Joan's server")
     assert own.request("GET", "/user").status_code == 403
-    page = person().new_page()
-    people.log_in(page, service, "joan", PASSWORD)
+    page = browser.new_page()
+    page.goto(service.config.public_url)
     expect(page.get_by_role("alert")).to_contain_text("Quaderno admits the groups /dev, /ops.")
+    assert "Traceback" not in (service.config.logs / "hub.log").read_text()
 
     service.quaderno("group", "add", "/ops", "joan")
     page.goto(service.config.public_url)

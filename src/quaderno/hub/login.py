@@ -3,12 +3,17 @@
 from http import HTTPStatus
 from typing import Any
 
+from jupyterhub.handlers import BaseHandler
 from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler
 from tornado import web
 from tornado.httpclient import HTTPClientError
 
 from quaderno.errors import ProviderUnavailableError
 from quaderno.hub import site_pages
+
+# JupyterHub 6.1.1 sets it where a token was shown, and reads it of every browser whose login has
+# ended: without it, that is a trace in the log.
+BaseHandler._token_authenticated = False
 
 
 class LoginHandler(OAuthLoginHandler):
