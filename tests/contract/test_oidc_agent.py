@@ -144,6 +144,9 @@ def test_what_disturbs_the_agent_does_not_disturb_jupyterlab(anna: Server) -> No
 
 def test_the_socket_is_the_users_alone(anna: Server) -> None:
     assert anna.printed("stat -c '%U %a' $(dirname $OIDC_SOCK)") == "jovyan 700"
+    code = "import os, socket; socket.socket(socket.AF_UNIX).connect(os.environ['OIDC_SOCK'])"
+    somebody = anna.container.exec_run(["python", "-c", code], user="65534")
+    assert b"PermissionError" in somebody.output
 
 
 def test_the_example_runs_as_it_is(

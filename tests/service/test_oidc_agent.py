@@ -13,6 +13,7 @@ import pytest
 from jupyterhub.crypto import CryptKeeper
 
 from tests.service import http_person
+from tests.service.kernel import Kernel
 from tests.service.running import Hub, Service
 from tests.service.terminal import PEOPLE, own_token, printed, servers, terminal
 
@@ -64,9 +65,14 @@ def test_a_longer_life_renews_the_token_but_not_each_time(service: Service) -> N
     assert len(tokens) <= 2  # the one of the login may be a minute old
 
 
-def test_kernels_and_programs_get_them_too(service: Service) -> None:
-    code = "import liboidcagent as agent; print(agent.get_access_token('infncloud'))"
-    assert claims(service.inside("bob", code)[1])["preferred_username"] == "bob"
+def test_kernels_get_tokens_and_keys(service: Service) -> None:
+    token = "import liboidcagent as agent; print(agent.get_access_token('infncloud'))"
+    buckets = (
+        "import boto3; print(*[b['Name'] for b in boto3.client('s3').list_buckets()['Buckets']])"
+    )
+    with Kernel(service, "bob") as kernel:
+        assert claims(kernel.run(token).strip())["preferred_username"] == "bob"
+        assert "bob" in kernel.run(buckets).split()
 
 
 # --- audiences

@@ -104,3 +104,4 @@ def test_with_the_servers_token_all_of_it_ends(service: Service) -> None:
     for command in ("oidc-token infncloud", "quaderno-credentials"):
         status, output = terminal(service, "ada", command)
         assert (status, "HTTP 403" in output) == (1, True)
+        assert "This token is not valid: start the server anew" in output

@@ -32,15 +32,22 @@ class ScopedHandler(APIHandler):
         """The user of that name. Raises HTTP 403 or 404."""
         granted: Any = self.parsed_scopes.get(self.scope)
         if not (granted == Scope.ALL or (granted and username in granted.get("user", ()))):
-            token = self.get_token()
-            if self.current_user is None and token and token.user and token.user.name == username:
-                raise login_ended(username)  # for which JupyterHub takes a valid token for none
+            if self.current_user is None:
+                raise self._no_token(username)
             # The same answer whether or not the user exists.
             raise web.HTTPError(HTTPStatus.FORBIDDEN, f"These are not your {self.what}.")
         user = self.find_user(username)
         if user is None:
             raise web.HTTPError(HTTPStatus.NOT_FOUND, "No such user.")
         return user
+
+    def _no_token(self, username: str) -> web.HTTPError:
+        """JupyterHub takes a valid token for none when the login of its user has ended."""
+        token = self.get_token()
+        if token and token.user and token.user.name == username:
+            return login_ended(username)
+        words = "This token is not valid: start the server anew, or get another token."
+        return web.HTTPError(HTTPStatus.FORBIDDEN, words)
 
 
 def login_ended(username: str) -> web.HTTPError:
