@@ -312,4 +312,4 @@ def test_what_outlives_a_server(service: Service, hub: Hub) -> None:
 def test_nobody_sees_anothers_local_files(service: Service) -> None:
     service.inside("ada", "open('/workarea/local/private.txt', 'w').write('x')")
     look = "import os; print(sorted(os.listdir('/workarea/local')))"
-    assert service.inside("bob", look)[1] == "['.quaderno']"
+    assert service.inside("bob", look)[1] == "['.quaderno', 'environments']"

@@ -1,0 +1,65 @@
+"""Images other than the base image: they start through the hub, and are servers like any other.
+
+One that is made from the base image is in test_s3_clients.py, one that is pulled in test_pull.py.
+"""
+
+import io
+from collections.abc import Iterator
+
+import docker
+import pytest
+
+from quaderno.images import build
+from tests.service import http_person
+from tests.service.kernel import Kernel
+from tests.service.running import Hub, Service, wait_for
+
+SOURCE, ADAPTED = "quaderno-test/stack:1", "quaderno-test/stack-adapted:1"
+# As the Jupyter Docker Stacks: JupyterLab for others, which a script of its own sets up.
+STACK = """
+FROM {minimal}
+USER root
+RUN pip uninstall --yes quaderno-server \\
+    && printf '#!/bin/sh\\nFROM_SCRIPT=yes exec "$@"\\n' > /usr/local/bin/start.sh \\
+    && chmod 755 /usr/local/bin/start.sh
+LABEL quaderno.contract=""
+ENV HOME=/root
+WORKDIR /root
+ENTRYPOINT ["tini", "--", "start.sh"]
+CMD ["start-notebook.py"]
+"""
+
+
+@pytest.fixture(scope="module")
+def images(service: Service) -> Iterator[dict[str, str]]:
+    """The minimal image, and one of those from elsewhere that was adapted."""
+    service.quaderno("image", "build", "--minimal")
+    minimal = build.base_reference(service.config, "minimal")
+    engine = docker.from_env()
+    dockerfile = io.BytesIO(STACK.format(minimal=minimal).encode())
+    engine.images.build(fileobj=dockerfile, tag=SOURCE, rm=True)
+    service.quaderno("image", "adapt", SOURCE, "--tag", ADAPTED)
+    yield {"minimal": minimal, "adapted": ADAPTED}
+    for reference in (ADAPTED, SOURCE):
+        engine.images.remove(reference, force=True)
+
+
+@pytest.mark.parametrize(("name", "through"), [("minimal", "None"), ("adapted", "yes")])
+def test_it_is_a_server_with_storage_kernels_and_what_was_its_own(
+    service: Service, hub: Hub, images: dict[str, str], name: str, through: str
+) -> None:
+    http_person.log_in(service, "ada")
+    if hub.running("ada"):
+        hub.stop("ada")
+    hub.start("ada", image=images[name])
+    try:
+        mounted = "import os; print(os.path.ismount('/workarea/cloud_storage/ada'))"
+        wait_for(lambda: service.inside("ada", mounted)[1] == "True", 30, "the storage")
+        with Kernel(service, "ada") as kernel:
+            kernel.run("open('/workarea/cloud_storage/ada/of-an-image', 'w').close()")
+            assert kernel.run("import os; print(os.environ.get('FROM_SCRIPT'))") == f"{through}\n"
+            assert "local/environments" in kernel.run("import sys; print(sys.prefix)")
+            terminal = "!bash -lc 'quaderno-workarea list; command -v pip'"
+            assert "local/environments" in kernel.run(terminal)
+    finally:
+        hub.stop("ada")
