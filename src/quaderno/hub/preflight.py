@@ -112,26 +112,25 @@ def _any_registry(pattern: str) -> bool:
 
 
 def of_local(image: str, found: Mapping[str, Any], platform: Platform) -> Finding:
-    """Of an image that the engine has; `found` is its answer to an inspection of it."""
+    """Of an image that the engine has; `found` is its answer to an inspection of it.
+
+    The contract judges, as `quaderno image check` has it; the words are for whoever chooses.
+    """
+    levels = {point.id: point.level for point in contract.of_image(found, platform.architecture)}
     its = Platform(str(found.get("Os", "")), str(found.get("Architecture", "")))
-    settings = found.get("Config") or {}
     size = found.get("Size")
-    if not _fits(its, platform):
+    if levels["architecture"] == "error" or not _fits(its, platform):
         return _other_platform(image, {its}, platform)
-    if not settings.get("Cmd"):
+    if levels["command"] == "error":
         return _refused(start_failures.NO_PROGRAM, size, image=image)
-    return _of_contract(image, (settings.get("Labels") or {}).get(contract.LABEL), size)
-
-
-def _of_contract(image: str, version: str | None, size: int | None) -> Finding:
     here = f"This image is on this service already{_in_words(size)}: it starts within seconds."
-    if version == contract.VERSION:
+    if levels["contract"] == "ok":
         return Finding("ok", here, size)
-    if version is None:
+    if levels["contract"] == "warning":
         unlike = "It is not made from the base image, so it may not start, or lack something."
         return Finding("warning", f"{here} {unlike}", size)
-    needed = contract.VERSION
-    return _refused(CONTRACT, size, image=image, version=version[:20], needed=needed)
+    version = str(found["Config"]["Labels"][contract.LABEL])
+    return _refused(CONTRACT, size, image=image, version=version[:20], needed=contract.VERSION)
 
 
 def of_registry(image: str, found: Mapping[str, Any], platform: Platform) -> Finding:

@@ -45,6 +45,11 @@ def test_a_good_image_that_is_here_starts_soon() -> None:
         (local(Config=None), "refused", "says no program to start"),
         (local(Config={"Cmd": ["x"], "Labels": None}), "warning", "not made from the base image"),
         (
+            local(Config={"Cmd": ["x"], "Labels": {"quaderno.contract": ""}}),
+            "warning",
+            "not made from the base image",
+        ),
+        (
             local(Config={"Cmd": ["x"], "Labels": {"quaderno.contract": "99"}}),
             "refused",
             "another version of this service (99, where 1 is needed)",
