@@ -149,6 +149,9 @@ def test_a_start_cancelled_during_the_pull_ends_the_pull(
     wait_for(lambda: not registry.downloads, 10, "the end of the download")
     wait_for(lambda: not hub.running(WHO), 10, "the end")
     assert service.leftovers(WHO) == []
+    # Had it come after all, the clean-up would know of it.
+    noted = (service.config.dir / "hub" / "fetched-images").iterdir()
+    assert image in [note.read_text() for note in noted]
     # The next start is as if nothing had been.
     registry.behave()
     registry.rate = 1 * MB
