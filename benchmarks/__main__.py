@@ -1,6 +1,8 @@
 """`make bench`: run every benchmark, or those that are named, and print their reports.
 
-    python -m benchmarks [server_start] [image_start] [storage] [storage.ROW]...
+    python -m benchmarks [NAME | storage.ROW]...
+
+    NAME: server_start, image_start, lab_drawn, many_starts or storage
 
 A row is named by the beginning of its name: `storage.fio-randrw`, say. With `QUADERNO_BENCH=full`
 in the environment, files are as large and as many as in published tests.
@@ -9,19 +11,24 @@ in the environment, files are as large and as many as in published tests.
 import sys
 from collections.abc import Iterable
 
-from benchmarks import image_start, server_start, storage
+from benchmarks import image_start, lab_drawn, many_starts, server_start, storage
 
-_NAMES = ("server_start", "image_start", "storage")
+STARTS = {
+    "server_start": server_start.run,
+    "image_start": image_start.run,
+    "lab_drawn": lab_drawn.run,
+    "many_starts": many_starts.run,
+}
 
 
 def main(wanted: list[str]) -> None:
-    unknown = [name for name in wanted if name.split(".")[0] not in _NAMES]
+    known = [*STARTS, "storage"]
+    unknown = [name for name in wanted if name.split(".")[0] not in known]
     if unknown:
-        sys.exit(f"No benchmark is named {unknown[0]}: {', '.join(_NAMES)}, storage.ROW")
-    if not wanted or "server_start" in wanted:
-        report(server_start.run())
-    if not wanted or "image_start" in wanted:
-        report(image_start.run())
+        sys.exit(f"No benchmark is named {unknown[0]}: {', '.join(known)}, storage.ROW")
+    for name, run in STARTS.items():
+        if not wanted or name in wanted:
+            report(run())
     rows = [name.removeprefix("storage.") for name in wanted if name.startswith("storage.")]
     if not wanted or "storage" in wanted or rows:
         report(storage.run([] if "storage" in wanted else rows))

@@ -30,6 +30,8 @@ c.ConfigurableHTTPProxy.command = [os.environ["BENCH_PROXY"]]
 c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
+c.DockerSpawner.options_form = '<input type="hidden" name="nothing" value="asked">'
+c.DockerSpawner.default_url = "/lab"
 c.DockerSpawner.image = os.environ["BENCH_IMAGE"]
 c.DockerSpawner.prefix = "bench"
 c.DockerSpawner.remove = True
