@@ -156,6 +156,7 @@ def test_it_looks_cared_for_and_has_no_serious_barrier(
         pages.link("", prefix="project/"),
         pages.link("search", wanted="r"),
         pages.link("item", key="project/run.py"),
+        pages.link("versions", key="project/run.py"),
     ]
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)

@@ -53,3 +53,52 @@ def test_a_zip_file_that_cannot_be_finished_ends_visibly(world: World) -> None:
             received += sum(len(piece) for piece in pieces)
     assert received < int(answer.headers["content-length"])
     assert "Traceback" not in world.log.read_text()
+
+
+def test_versions_are_kept_restored_and_brought_back(world: World) -> None:
+    """From the switch to the undo; what was deleted before the switch is gone."""
+    alice = world.alice
+    put(world, **{"kept/a.txt": b"one"})
+    asked = alice.submit("delete", area="home", key="kept/a.txt")
+    assert "This cannot be undone." in asked.text
+    page = alice.see("versions", key="kept/a.txt")
+    assert "Versions are not kept." in page.text
+    assert alice.submit("keep", key="kept/a.txt", keep="yes").status_code == 303
+    try:
+        put(world, **{"kept/a.txt": b"second", "kept/d/b.txt": b"b"})
+        page = alice.see("versions", key="kept/a.txt")
+        assert re.findall(r'f-size">(\d+) bytes', page.text) == ["6", "3"]
+        old = re.search(r'name="version" value="([^"]+)"', page.text)
+        assert old
+        away = alice.see("download", key="kept/a.txt", version=unescape(old[1]))
+        assert httpx.get(away.headers["location"]).content == b"one"
+        restored = alice.submit("restore", key="kept/a.txt", version=unescape(old[1]))
+        assert restored.status_code == 303, restored.text
+        assert world.s3.get_object(Bucket="alice", Key="kept/a.txt")["Body"].read() == b"one"
+
+        keys = ["kept/a.txt", "kept/d/"]
+        assert "bring it back" in alice.submit("delete", area="home", key=keys).text
+        deleted = alice.submit("delete", area="home", key=keys, sure="yes")
+        told = alice.get(deleted.headers["location"]).text
+        assert world.s3.list_objects_v2(Bucket="alice", Prefix="kept/")["KeyCount"] == 0
+        since, until = (re.search(f'name="{n}" value="(\\d+)"', told) for n in ("since", "until"))
+        assert since
+        assert until
+        undone = alice.submit("undo", area="home", prefix="kept/", since=since[1], until=until[1])
+        assert "Files brought back: 2" in alice.get(undone.headers["location"]).text
+        assert world.s3.get_object(Bucket="alice", Key="kept/a.txt")["Body"].read() == b"one"
+        assert world.s3.get_object(Bucket="alice", Key="kept/d/b.txt")["Body"].read() == b"b"
+    finally:
+        assert alice.submit("keep", key="kept/a.txt", keep="no").status_code == 303
+    assert "Versions are not kept any more" in alice.see("versions", key="kept/a.txt").text
+
+
+def test_versions_are_not_offered_where_they_are_not_hers_to_keep(world: World) -> None:
+    alice = world.alice
+    put(world, **{"mine.txt": b"x"})
+    assert ">Versions</a>" in alice.see("item", key="mine.txt").text
+    assert alice.submit("publish", key="mine.txt").status_code == 303
+    assert ">Versions</a>" not in alice.see("item", area="scratch", key="alice/mine.txt").text
+    assert alice.see("versions", area="scratch", key="alice/mine.txt").status_code == 404
+    assert alice.submit("keep", area="scratch", key="alice/mine.txt", keep="yes").status_code == 403
+    assert alice.submit("undo", area="home", prefix="", since="x", until="1").status_code == 400

@@ -20,7 +20,17 @@ from tornado.httpserver import HTTPServer
 
 from quaderno import config as quaderno_config
 from quaderno.config import Config
-from quaderno.files import BASE, STATIC, browsing, changing, pages, previewing, uploading, zipping
+from quaderno.files import (
+    BASE,
+    STATIC,
+    browsing,
+    changing,
+    pages,
+    previewing,
+    uploading,
+    versioning,
+    zipping,
+)
 from quaderno.files.credentials import Credentials
 from quaderno.files.handlers import Handler, Site
 
@@ -86,6 +96,10 @@ def application(config: Config, site: Site) -> web.Application:
         ("delete", changing.DeleteHandler, shared),
         ("transfer", changing.TransferHandler, shared),
         ("publish", changing.PublishHandler, shared),
+        ("versions", versioning.VersionsHandler, shared),
+        ("keep", versioning.KeepHandler, shared),
+        ("restore", versioning.RestoreHandler, shared),
+        ("undo", versioning.UndoHandler, shared),
         ("sign", uploading.SignHandler, shared),
         ("taken", uploading.TakenHandler, shared),
         ("static/(.*)", web.StaticFileHandler, {"path": str(STATIC)}),

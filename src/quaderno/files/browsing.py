@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from quaderno.files import finding, pages, places, previews, problems
+from quaderno.files import finding, pages, places, previews, problems, versions
 from quaderno.files.handlers import Handler, usable
 from quaderno.files.places import Area
 from quaderno.files.problems import PageError
@@ -15,6 +15,8 @@ SHARE_TIMES = (300, 900, 1800, 3600, 6 * 3600)  # seconds on offer, where the ke
 # What a form has done; of an address made by others, no other words are told.
 NOTICES = {
     "deleted": "Deleted:",
+    "restored": "It is again as it was:",
+    "undone": "Files brought back:",
     "moved": "Moved:",
     "copied": "Copied:",
     "published": "Everybody can read it now:",
@@ -43,7 +45,13 @@ class FolderHandler(Handler):
             direct=self.site.config.files.direct,
             done=NOTICES.get(self.get_argument("done", ""), ""),
             name=self.text("name"),
+            undo=self.undo(),
         )
+
+    def undo(self) -> tuple[str, str] | None:
+        """From when to when something was deleted that can be brought back, in Unix time."""
+        since, until = self.get_argument("since", ""), self.get_argument("until", "")
+        return (since, until) if since.isdigit() and until.isdigit() else None
 
     def folder(self) -> tuple[Area, str]:
         """The area and the folder of this request; raises PageError."""
@@ -112,7 +120,9 @@ class ItemHandler(Handler):
         entry = None
         if not key.endswith("/"):
             entry = await self.ask(store.show, area.bucket, key)
-        self.page("item.html", **self.about(area, key, store, entry))
+        has_versions = await self.ask(_has_versions, store, area, entry)
+        about = self.about(area, key, store, entry)
+        self.page("item.html", **about | {"has_versions": has_versions})
 
     def about(
         self, area: Area, key: str, store: Store, entry: places.Entry | None
@@ -132,7 +142,14 @@ class ItemHandler(Handler):
             "ends": store.keys.end,
             "times": [t for t in SHARE_TIMES if t <= store.keys.left()],
             "shared": None,
+            "has_versions": False,
         }
+
+
+def _has_versions(store: Store, area: Area, entry: places.Entry | None) -> bool:
+    """Whether the store keeps versions of this file, or could."""
+    mine = area.own == ""  # elsewhere they are not theirs to keep
+    return mine and entry is not None and versions.keeping(store, area.bucket) is not None
 
 
 class ShareHandler(ItemHandler):
@@ -163,13 +180,14 @@ class ShareHandler(ItemHandler):
 
 
 class DownloadHandler(Handler):
-    """`GET ?area=A&key=K`: to the store, or through here where browsers do not reach it."""
+    """`GET ?area=A&key=K&version=V`: to the store, or through here if browsers do not reach it."""
 
     async def get(self) -> None:
         area, key = self.place()
+        version = self.text("version")
         store = await self.store()
-        await self.ask(store.show, area.bucket, key)  # its errors are our sentences
-        address = store.link(area.bucket, key, self.link_life(store))
+        await self.ask(store.show, area.bucket, key, version)  # its errors are our sentences
+        address = store.link(area.bucket, key, self.link_life(store), version)
         if self.site.config.files.direct:
             self.redirect(address)
         else:

@@ -1,8 +1,9 @@
 """Changing what is in the store, by plain forms: each answers with the folder that it leads to."""
 
+from datetime import datetime
 from http import HTTPStatus
 
-from quaderno.files import pages, places
+from quaderno.files import pages, places, versions
 from quaderno.files.handlers import Handler, usable
 from quaderno.files.places import Area
 from quaderno.files.problems import PageError
@@ -14,9 +15,9 @@ class FormHandler(Handler):
     async def get(self) -> None:
         self.redirect(pages.link(""))
 
-    def back(self, area: Area, prefix: str, done: str = "", name: str = "") -> None:
+    def back(self, area: Area, prefix: str, done: str = "", name: str = "", **more: str) -> None:
         """To the folder `prefix`, which tells what was `done` to what is named."""
-        address = pages.link("", area=area.name, prefix=prefix, done=done, name=name)
+        address = pages.link("", area=area.name, prefix=prefix, done=done, name=name, **more)
         self.redirect(address, status=HTTPStatus.SEE_OTHER)
 
     def new_key(self, folder: str, name: str, slash: str) -> str:
@@ -49,14 +50,24 @@ class DeleteHandler(FormHandler):
         if not keys:
             raise PageError(HTTPStatus.BAD_REQUEST, "Nothing was chosen.")
         folder = places.folder_of(keys[0])
+        store = await self.store()
+        keeping = await self.ask(versions.keeping, store, area.bucket)
+        undoable = keeping is not None and keeping.now
         if not self.get_argument("sure", ""):
             return self.page("delete.html", area=area, areas=self.areas.values(), keys=keys,
-                             crumbs=places.crumbs(area, folder), folder=folder)  # fmt: skip
-        store = await self.store()
-        count = 0
+                             crumbs=places.crumbs(area, folder), folder=folder,
+                             undoable=undoable)  # fmt: skip
         for key in keys:
-            count += await self.ask(store.delete, area.bucket, key)
-        return self.back(area, folder, "deleted", _names(keys))
+            await self.ask(store.delete, area.bucket, key)
+        after = await self.ask(versions.keeping, store, area.bucket) if undoable else None
+        times = {}
+        if keeping and after:
+            times = {"since": _unix(keeping.at), "until": _unix(after.at)}
+        return self.back(area, folder, "deleted", _names(keys), **times)
+
+
+def _unix(time: datetime) -> str:
+    return str(int(time.timestamp()))
 
 
 class TransferHandler(FormHandler):

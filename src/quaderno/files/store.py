@@ -53,7 +53,7 @@ class Store:
 
     def __init__(self, config: Config, keys: Keys) -> None:
         self.keys = keys
-        self._s3 = _client(config, keys, config.store_endpoint)
+        self.s3 = _client(config, keys, config.store_endpoint)
         region = config.store.region  # us-east-1 is the one that must not be named
         constraint = {"CreateBucketConfiguration": {"LocationConstraint": region}}
         self._where: Any = {} if region == "us-east-1" else constraint
@@ -65,15 +65,15 @@ class Store:
         try:
             return self.list(bucket, prefix, after)
         except NoBucketError:
-            with _asking("create your bucket"):
-                self._s3.create_bucket(Bucket=bucket, **self._where)
+            with asking("create your bucket"):
+                self.s3.create_bucket(Bucket=bucket, **self._where)
             return self.list(bucket, prefix, after)
 
     def list(self, bucket: str, prefix: str, after: str = "", most: int = PAGE) -> Listing:
         """A page of the folder `prefix`, from the token `after` of the page before."""
         more: Any = {"ContinuationToken": after} if after else {}
-        with _asking("list this folder"):
-            page = self._s3.list_objects_v2(
+        with asking("list this folder"):
+            page = self.s3.list_objects_v2(
                 Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=most, **more
             )
         folders = [Entry(found["Prefix"]) for found in page.get("CommonPrefixes", ())]
@@ -108,10 +108,10 @@ class Store:
                 break
         return Listing(hits, last if any(True for _ in below) else "")
 
-    def show(self, bucket: str, key: str) -> Entry:
-        """What is known of an object."""
-        with _asking(f"show “{places.name_of(key)}”"):
-            found = self._s3.head_object(Bucket=bucket, Key=key)
+    def show(self, bucket: str, key: str, version: str = "") -> Entry:
+        """What is known of an object, or of one `version` of it."""
+        with asking(f"show “{places.name_of(key)}”"):
+            found = self.s3.head_object(Bucket=bucket, Key=key, **_version(version))
         return Entry(key, found["ContentLength"], found["LastModified"])
 
     def exists(self, bucket: str, key: str) -> bool:
@@ -128,9 +128,9 @@ class Store:
 
     def below(self, bucket: str, prefix: str, after: str = "") -> Iterator[Entry]:
         """All objects whose keys begin with `prefix`, and come after the key `after`."""
-        paginator = self._s3.get_paginator("list_objects_v2")
+        paginator = self.s3.get_paginator("list_objects_v2")
         pages = paginator.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after)
-        with _asking("list this folder"):
+        with asking("list this folder"):
             for page in pages:
                 for found in page.get("Contents", ()):
                     yield Entry(found["Key"], found["Size"], found["LastModified"])
@@ -142,8 +142,8 @@ class Store:
     def read(self, bucket: str, entry: Entry) -> Iterator[bytes]:
         """The object, whole or not at all: raises PageError where it is not as `entry` says."""
         left = entry.size or 0
-        with _asking(f"read “{places.name_of(entry.key)}”"):
-            body = self._s3.get_object(Bucket=bucket, Key=entry.key)["Body"]
+        with asking(f"read “{places.name_of(entry.key)}”"):
+            body = self.s3.get_object(Bucket=bucket, Key=entry.key)["Body"]
             with contextlib.closing(body):
                 for chunk in body.iter_chunks(_CHUNK):
                     left -= len(chunk)
@@ -155,15 +155,15 @@ class Store:
 
     def begin(self, bucket: str, key: str, most: int) -> bytes:
         """The first `most` bytes of an object."""
-        with _asking(f"read “{places.name_of(key)}”"):
-            found = self._s3.get_object(Bucket=bucket, Key=key)
+        with asking(f"read “{places.name_of(key)}”"):
+            found = self.s3.get_object(Bucket=bucket, Key=key)
             with contextlib.closing(found["Body"]) as body:
                 return body.read(most)
 
     def make_folder(self, bucket: str, key: str) -> None:
         """The marker of an empty folder, as rclone makes it."""
-        with _asking(f"make the folder “{places.name_of(key)}”"):
-            self._s3.put_object(Bucket=bucket, Key=key, ContentType="application/x-directory")
+        with asking(f"make the folder “{places.name_of(key)}”"):
+            self.s3.put_object(Bucket=bucket, Key=key, ContentType="application/x-directory")
 
     def delete(self, bucket: str, key: str) -> int:
         """Delete an object, or a folder with all that is in it; how many objects that were."""
@@ -172,8 +172,8 @@ class Store:
             keys = itertools.chain((entry.key for entry in self.below(bucket, key)), keys)
         count = 0
         while batch := list(dict.fromkeys(itertools.islice(keys, _BATCH))):
-            with _asking(f"delete “{places.name_of(key)}”"):
-                answer = self._s3.delete_objects(
+            with asking(f"delete “{places.name_of(key)}”"):
+                answer = self.s3.delete_objects(
                     Bucket=bucket,
                     Delete={"Objects": [{"Key": one} for one in batch], "Quiet": True},
                 )
@@ -198,7 +198,7 @@ class Store:
         for marker in markers:
             self.make_folder(to_bucket, names.pop(marker))
         action = f"copy “{places.name_of(key)}” to “{places.name_of(to_key)}”"
-        with _asking(action), TransferManager(self._s3, _TRANSFER) as manager:
+        with asking(action), TransferManager(self.s3, _TRANSFER) as manager:
             waiting = [
                 manager.copy({"Bucket": bucket, "Key": one}, to_bucket, name)
                 for one, name in names.items()
@@ -211,11 +211,11 @@ class Store:
         self.copy(bucket, key, to_bucket, to_key)
         self.delete(bucket, key)
 
-    def link(self, bucket: str, key: str, seconds: int) -> str:
+    def link(self, bucket: str, key: str, seconds: int, version: str = "") -> str:
         """An address at which anybody downloads the object for `seconds`, with ranges."""
         name = places.disposition(key)
         parameters = {"Bucket": bucket, "Key": key, "ResponseContentDisposition": name}
-        return self._sign("get_object", parameters, seconds)
+        return self._sign("get_object", parameters | _version(version), seconds)
 
     def sign(self, operation: str, bucket: str, key: str, **more: Any) -> str:
         """An address for one request of an upload; it lives an hour, or as long as the keys."""
@@ -224,6 +224,11 @@ class Store:
 
     def _sign(self, operation: str, parameters: dict[str, Any], seconds: int) -> str:
         return self._signer.generate_presigned_url(operation, parameters, ExpiresIn=seconds)
+
+
+def _version(version: str) -> Any:
+    """The parameter that means the latest one when it is not there."""
+    return {"VersionId": version} if version else {}
 
 
 def _client(config: Config, keys: Keys, endpoint: str) -> "S3Client":
@@ -249,7 +254,7 @@ def _client(config: Config, keys: Keys, endpoint: str) -> "S3Client":
 
 
 @contextmanager
-def _asking(action: str) -> Iterator[None]:
+def asking(action: str) -> Iterator[None]:
     """Turns what went wrong into a sentence that says what was asked for."""
     try:
         yield
