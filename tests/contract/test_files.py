@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from quaderno.files import BASE, pages
-from tests.contract.files_fixtures import Visitor, World, running_page, running_world
-from tests.contract.storage_fixtures import eventually, new_config
+from tests.contract.files_fixtures import Visitor, World, running_world
+from tests.contract.storage_fixtures import eventually
 from tests.secret_settings import secret_values
 
 ODD_NAMES = [
@@ -245,24 +245,6 @@ def test_nothing_else_is_signed(world: World, question: dict[str, Any]) -> None:
     answer = world.alice.script("sign", **{"area": "home", "key": "x", **question})
     assert answer.status_code in (400, 404)
     assert answer.json()["message"].endswith(".")
-
-
-def test_a_file_passes_through_where_browsers_do_not_reach_the_store(world: World) -> None:
-    content = bytes(range(256)) * 4096
-    world.s3.put_object(Bucket="alice", Key='passed "on".bin', Body=content)
-    site = world.config.files.model_copy(update={"direct": False})
-    free = new_config(world.config.dir / "elsewhere").ports.files
-    ports = world.config.ports.model_copy(update={"files": free})
-    elsewhere = world.config.model_copy(update={"files": site, "ports": ports})
-    with running_page(elsewhere), Visitor(elsewhere) as alice:
-        alice.log_in("alice")
-        whole = alice.see("download", key='passed "on".bin')
-        assert whole.content == content
-        assert whole.headers["content-disposition"].startswith('attachment; filename="passed _on_')
-        address = pages.link("download", key='passed "on".bin')
-        part = alice.get(address, headers={"Range": "bytes=256-511"})
-        assert (part.status_code, part.content) == (206, bytes(range(256)))
-        assert part.headers["content-range"] == f"bytes 256-511/{len(content)}"
 
 
 def test_the_hub_s_and_the_store_s_absence_and_the_end_of_a_login(world: World) -> None:

@@ -1,11 +1,14 @@
 """The page of the object store in a real browser, at both widths, light and dark."""
 
 import base64
+import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -18,6 +21,7 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+from playwright.sync_api import Error as PlaywrightError
 
 from quaderno.files import BASE, pages
 from quaderno.hub import STATIC
@@ -265,3 +269,37 @@ def test_images_and_text_have_previews_and_large_files_a_sentence(
     page.goto(pages.link("item", key="show/a.md"))
     expect(page.frame_locator("iframe").get_by_text("two")).to_be_visible()
     screenshot(page, "web-preview")
+
+
+def test_an_upload_goes_on_after_the_login_was_renewed(
+    world: World, context: BrowserContext, tmp_path: Path
+) -> None:
+    file = tmp_path / "large.bin"
+    file.write_bytes(os.urandom(60 << 20))  # more than one part
+    page = context.new_page()
+    page.goto(pages.link("", prefix="up/"))
+    page.get_by_role("button", name="Upload", exact=True).click()
+    page.locator("input.uppy-Dashboard-input[type=file]").first.set_input_files(file)
+    signed: list[str] = []
+
+    def end_the_login(route: Route) -> None:
+        signed.append(route.request.post_data or "")
+        if len(signed) == 3:  # the upload has begun, and a part is on its way
+            context.clear_cookies()
+            kept = {k: v for k, v in route.request.headers.items() if k != "cookie"}
+            route.continue_(headers=kept)
+        else:
+            route.continue_()
+
+    context.route(re.compile(f"{BASE}sign$"), end_the_login)
+    page.get_by_role("button", name="Upload 1 file").click()
+    with page.expect_popup() as login:
+        page.get_by_role("button", name="Log in again").click()
+    login.value.wait_for_url(re.compile("/hub/api/oauth2/authorize"))
+    state = parse_qs(urlsplit(login.value.url).query)["state"][0]
+    query = urlencode({"code": "alice", "state": state})  # as the hub sends her back
+    with contextlib.suppress(PlaywrightError):  # the window is closed once it is there
+        login.value.goto(f"{BASE}oauth_callback?{query}")
+    expect(page.get_by_role("link", name="large.bin", exact=True)).to_be_visible()
+    found = world.s3.get_object(Bucket="alice", Key="up/large.bin")["Body"].read()
+    assert found == file.read_bytes()

@@ -17,6 +17,5 @@ class Files(Section):
     direct: bool = Field(
         True,
         description="Browsers reach the store at its public address: downloads and uploads go "
-        "straight there. Otherwise downloads pass through the page's component, and people upload "
-        "through their servers.",
+        "straight there. Otherwise they pass through the page's component.",
     )

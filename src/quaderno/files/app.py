@@ -27,6 +27,7 @@ from quaderno.files import (
     changing,
     pages,
     previewing,
+    relaying,
     uploading,
     versioning,
     zipping,
@@ -101,6 +102,7 @@ def application(config: Config, site: Site) -> web.Application:
         ("restore", versioning.RestoreHandler, shared),
         ("undo", versioning.UndoHandler, shared),
         ("sign", uploading.SignHandler, shared),
+        ("relay", relaying.RelayHandler, shared),
         ("taken", uploading.TakenHandler, shared),
         ("static/(.*)", web.StaticFileHandler, {"path": str(STATIC)}),
     ]

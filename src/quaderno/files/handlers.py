@@ -129,7 +129,10 @@ class Handler(HubOAuthenticated, web.RequestHandler):
         """The sentence of a PageError, or one that fits the status."""
         message = self.sentence(status_code, kwargs)
         if self.json_only:
-            self.finish({"message": message})
+            foreseen = isinstance(kwargs.get("exc_info", (None, None))[1], PageError)
+            stale = self.get_status() == HTTPStatus.FORBIDDEN and not foreseen
+            ended = self.get_status() == HTTPStatus.UNAUTHORIZED
+            self.finish({"message": message, "renew": ended or stale})
         else:
             self.page("error.html", message=message, status=self.get_status())
 

@@ -1,12 +1,13 @@
 """What the browser's uploader asks for: addresses, signed one by one, to which it sends files.
 
-They are the store's: nothing of a file passes through here.
+They are the store's, and nothing of a file passes through here; or where browsers do not reach it,
+the relay's.
 """
 
 from http import HTTPStatus
 from typing import Any
 
-from quaderno.files import places
+from quaderno.files import pages, places
 from quaderno.files.handlers import Handler, body
 from quaderno.files.places import Area
 from quaderno.files.problems import PageError
@@ -46,8 +47,18 @@ class SignHandler(UploadHandler):
         asked = body(self.request)
         area, key = self.area(str(asked.get("area"))), self.upload_key(asked.get("key"))
         operation, parameters = operation_of(asked)
-        store = await self.store()
-        self.finish({"url": store.sign(operation, area.bucket, key, **parameters)})
+        if not self.site.config.files.direct:
+            url = self._relay(asked)
+        else:
+            store = await self.store()
+            url = store.sign(operation, area.bucket, key, **parameters)
+        self.finish({"url": url})
+
+    def _relay(self, asked: dict[str, Any]) -> str:
+        """This token stays in the page, as it does in forms."""
+        names = ("area", "key", "uploadId", "partNumber")
+        given = {name: str(asked[name]) for name in names if asked.get(name) is not None}
+        return pages.link("relay", **given, _xsrf=self.xsrf_token.decode())
 
 
 class TakenHandler(UploadHandler):

@@ -1,18 +1,73 @@
-// Uploading with Uppy, straight from the browser to the store: this page only signs the requests.
+// Uploading with Uppy to addresses that this page signs: the store's, or where browsers do not reach it, a relay's.
 
 let button;
 
-async function ask(page, question) {
-  const answer = await fetch(button.dataset.base + page, {
+async function send(page, question) {
+  return fetch(button.dataset.base + page, {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-XSRFToken": button.dataset.xsrf },
     body: JSON.stringify({ area: button.dataset.area, ...question }),
   });
-  const told = await answer.json();
-  if (!answer.ok) {
-    throw new Error(told.message);
+}
+
+// What the page answers; where the login has ended meanwhile, after it has been renewed.
+async function ask(page, question) {
+  for (;;) {
+    const answer = await send(page, question);
+    const told = await answer.json();
+    if (answer.ok) {
+      return told;
+    }
+    if (!told.renew) {
+      throw new Error(told.message);
+    }
+    renewal ??= logInAgain().finally(() => { renewal = undefined; });
+    await renewal;
   }
-  return told;
+}
+
+let renewal;
+
+// Opens the login in a window of its own, and goes on with the token of the page that it ends at.
+function logInAgain() {
+  const dialog = document.createElement("dialog");
+  dialog.className = "q-dialog";
+  dialog.setAttribute("aria-label", "Your login has ended");
+  const text = document.createElement("p");
+  text.textContent = "Your login has ended. Log in again, and the upload goes on.";
+  const open = document.createElement("button");
+  open.className = "btn btn-primary";
+  open.textContent = "Log in again";
+  dialog.append(text, open);
+  document.body.append(dialog);
+  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  dialog.showModal();
+  return new Promise((resolve) => {
+    open.addEventListener("click", () => {
+      const login = window.open(button.dataset.base);
+      const look = setInterval(() => {
+        const token = tokenIn(login);
+        if (token || !login || login.closed) {
+          clearInterval(look);
+        }
+        if (token) {
+          button.dataset.xsrf = token;
+          login.close();
+          dialog.remove();
+          resolve();
+        }
+      }, 200);
+    });
+  });
+}
+
+// The token of our page in another window; none while that is at the login, elsewhere perhaps.
+function tokenIn(other) {
+  try {
+    return other.location.pathname === button.dataset.base && other.document.querySelector("[data-xsrf]")?.dataset.xsrf;
+  } catch {
+    return undefined;
+  }
 }
 
 // The key under which a file is stored: its way in the folder that was dropped, below this folder.
@@ -82,7 +137,7 @@ async function open(place) {
     proudlyDisplayPoweredByUppy: false,
     disableThumbnailGenerator: true,
     theme: document.documentElement.dataset.bsTheme === "dark" ? "dark" : "light",
-    note: "Files and whole folders. They go straight to the object store.",
+    note: "direct" in button.dataset ? "Files and whole folders. They go straight to the object store." : "Files and whole folders.",
   });
   uppy.use(DropTarget, { target: document.body }); // also beside the uploader
   uppy.use(AwsS3, {
