@@ -50,6 +50,13 @@ class Area:
         """Where it is in their server."""
         return f"/workarea/{self.path}/{key}"
 
+    def lab_address(self, key: str) -> str:
+        """Of JupyterLab in their server, which is started if need be; empty where `key` is no path
+        that a file system has."""
+        if new_key_problem(key):
+            return ""
+        return f"/hub/user-redirect/lab/tree/{quote(f'{self.path}/{key}'.rstrip('/'))}"
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -33,6 +33,13 @@ def test_an_area_knows_its_names_elsewhere_and_what_is_writable(
     ]
 
 
+def test_what_a_file_system_has_is_opened_in_jupyterlab(areas: dict[str, places.Area]) -> None:
+    lab = "/hub/user-redirect/lab/tree/cloud_storage"
+    assert areas["home"].lab_address("a b/#1?.ipynb") == f"{lab}/ada/a%20b/%231%3F.ipynb"
+    assert areas["scratch"].lab_address("bob/d/") == f"{lab}/scratch/bob/d"
+    assert areas["home"].lab_address("a//b") == areas["home"].lab_address("/a") == ""
+
+
 def test_the_way_to_a_folder(areas: dict[str, places.Area]) -> None:
     way = places.crumbs(areas["home"], "a/b c//")
     assert [(crumb.title, crumb.prefix) for crumb in way] == [
