@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME | storage.ROW]...
 
-    NAME: server_start, image_start, lab_drawn, many_starts or storage
+    NAME: server_start, image_start, lab_drawn, many_starts, files_page or storage
 
 A row is named by the beginning of its name: `storage.fio-randrw`, say. With `QUADERNO_BENCH=full`
 in the environment, files are as large and as many as in published tests.
@@ -11,22 +11,23 @@ in the environment, files are as large and as many as in published tests.
 import sys
 from collections.abc import Iterable
 
-from benchmarks import image_start, lab_drawn, many_starts, server_start, storage
+from benchmarks import files_page, image_start, lab_drawn, many_starts, server_start, storage
 
-STARTS = {
+WHOLE = {
     "server_start": server_start.run,
     "image_start": image_start.run,
     "lab_drawn": lab_drawn.run,
     "many_starts": many_starts.run,
+    "files_page": files_page.run,
 }
 
 
 def main(wanted: list[str]) -> None:
-    known = [*STARTS, "storage"]
+    known = [*WHOLE, "storage"]
     unknown = [name for name in wanted if name.split(".")[0] not in known]
     if unknown:
         sys.exit(f"No benchmark is named {unknown[0]}: {', '.join(known)}, storage.ROW")
-    for name, run in STARTS.items():
+    for name, run in WHOLE.items():
         if not wanted or name in wanted:
             report(run())
     rows = [name.removeprefix("storage.") for name in wanted if name.startswith("storage.")]
