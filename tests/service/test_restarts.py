@@ -75,14 +75,15 @@ def engine(service: Service) -> Iterator[HeldEngine]:
         another_process(service, "hub", signal.SIGTERM)
 
 
-def test_a_hub_is_killed_while_the_engine_does_not_answer(
+def test_a_hub_ends_and_begins_while_the_engine_does_not_answer(
     service: Service, hub: Hub, store: ObjectStore, engine: HeldEngine
 ) -> None:
     container, belongings = service.container("ada").id, service.leftovers("ada")
     with Kernel(service, "ada") as kernel, Work(kernel, "engine.ipynb") as work:
         engine.hold()
-        another_process(service, "hub", signal.SIGKILL)
-        wait_for(lambda: engine.asked, 60, "a question for the engine")
+        for end in (signal.SIGKILL, signal.SIGTERM):
+            another_process(service, "hub", end)
+            wait_for(lambda: engine.asked, 60, "a question for the engine")
         assert hub.running("ada")
         work.goes_on()
         engine.release()

@@ -13,7 +13,7 @@ from quaderno.hub import HERE, database, turn
 
 
 def main() -> int:
-    """Does not return while the hub runs."""
+    """The exit status; does not return while the hub runs."""
     config = quaderno_config.load_file(Path(os.environ["QUADERNO_CONFIG"]))
     try:
         database.write_password(config)
@@ -23,7 +23,10 @@ def main() -> int:
     except QuadernoError as error:
         sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
         return 1
-    app.main(["-f", str(HERE / "jupyterhub_config.py")])
+    try:
+        app.main(["-f", str(HERE / "jupyterhub_config.py")])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
 
 
@@ -35,4 +38,8 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads in which the engine has not answered yet would keep the process for a minute more.
+    os._exit(status)

@@ -36,6 +36,15 @@ _LAST_LINES = 20
 _http = httpx.AsyncClient(timeout=5, verify=False, trust_env=False)  # noqa: S501
 
 
+async def _answers(url: str) -> bool:
+    """Whatever it says."""
+    try:
+        await _http.get(url)
+    except httpx.TransportError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Activity:
     """What a container had done at a time: CPU time in nanoseconds, and its last line."""
@@ -75,6 +84,8 @@ class Beginning:
         Raises StartFailure when the container ends, does nothing for `patience` seconds, or works
         for ten times as long.
         """
+        if await _answers(url):  # to a hub that was restarted, most do
+            return
         tasks = [
             asyncio.create_task(watch)
             for watch in (self._asks(url), self._ends(), self._idles(patience, slow))
@@ -90,12 +101,9 @@ class Beginning:
 
     async def _asks(self, url: str) -> None:
         while True:
-            try:
-                await _http.get(url)
-            except httpx.TransportError:
-                await asyncio.sleep(_ASK_EVERY)
-            else:
+            if await _answers(url):
                 return
+            await asyncio.sleep(_ASK_EVERY)
 
     async def _ends(self) -> None:
         """Raises StartFailure as soon as the container has ended."""
