@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -49,6 +50,8 @@ class Upstream(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body.encode())
+
+    do_POST = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
         """Quiet."""
@@ -151,6 +154,29 @@ def test_environment_of_a_component_holds_no_secret(running: Config) -> None:
 
 def test_hub_routes_are_in_force_at_once(web: str, running: Config) -> None:
     assert httpx.get(f"{web}/hub/login").text.startswith(f"{running.ports.hub} /hub/login")
+
+
+def hub_is_waited_for(config: Config) -> bool:
+    """By the routes that the edge has in force."""
+    url = f"http://127.0.0.1:{config.ports.edge_api}/api/http/routers/hub@file"
+    user = (edge.API_USER, config.edge.api_password.get_secret_value())
+    return "patience@file" in httpx.get(url, auth=user).json()["middlewares"]
+
+
+def test_a_request_waits_for_a_hub_that_is_restarted(web: str, running: Config) -> None:
+    port = free_ports(1)
+    routes = HUB_ROUTES.format(port=port)
+    write_hub_routes(
+        running, routes.replace("service: hub,", "service: hub, middlewares: [patience],")
+    )
+    wait_for(lambda: hub_is_waited_for(running), 30, "the route")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.post, f"{web}/hub/login", content=b"name", timeout=60)
+        assert not wait([asked], timeout=1).done, "nobody listens yet"
+        with listening(port):
+            assert asked.result().text.startswith(f"{port} /hub/login")
+    write_hub_routes(running, HUB_ROUTES.format(port=running.ports.hub))
+    wait_for(lambda: not hub_is_waited_for(running), 30, "the route")
 
 
 def test_hub_cannot_replace_the_fixed_routes(running: Config) -> None:

@@ -12,7 +12,7 @@ from tests.service import http_person
 from tests.service.kernel import Kernel
 from tests.service.running import Hub, Service, wait_for
 from tests.service.s3 import ObjectStore, object_store
-from tests.service.work import Visits, Work
+from tests.service.work import Work
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,8 +47,7 @@ def test_work_goes_on_while_a_component_is_killed_and_restarted(
     service: Service, hub: Hub, store: ObjectStore, component: str
 ) -> None:
     container = service.container("ada").id
-    visited = Visits(f"{service.config.public_url}/hub/health")
-    with Kernel(service, "ada") as kernel, Work(kernel, f"{component}.ipynb") as work, visited:
+    with Kernel(service, "ada") as kernel, Work(kernel, f"{component}.ipynb") as work:
         for end in (signal.SIGKILL, signal.SIGTERM):
             another_process(service, component, end)
             work.goes_on()
@@ -57,8 +56,6 @@ def test_work_goes_on_while_a_component_is_killed_and_restarted(
         assert work.drops > 0, "the connections were the edge's own"
     else:
         assert (work.drops, work.refusals) == (0, [])
-        assert len(visited.failures) <= 2, "only what it was answering when it was ended"
-    assert visited.count > 0
     wait_for(lambda: hub.ready("ada"), 60, "a hub that knows the server")
     assert service.container("ada").id == container
 

@@ -112,38 +112,6 @@ class Work:
                 self.refusals.append(f"{answer.status_code} {answer.text}")
 
 
-class Visits:
-    """Somebody who opens a page of the hub again and again."""
-
-    def __init__(self, url: str) -> None:
-        self.failures: list[str] = []
-        self.count = 0
-        self._url = url
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._visit)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _visit(self) -> None:
-        while not self._end.wait(0.2):
-            try:
-                httpx.get(self._url, timeout=60).raise_for_status()
-                self.count += 1
-            except httpx.HTTPError as error:
-                self.failures.append(repr(error))
-
-
 def _notebook(last: int) -> dict[str, Any]:
     cells = [
         {"cell_type": "raw", "id": f"cell-{n}", "metadata": {}, "source": str(n)}
