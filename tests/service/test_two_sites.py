@@ -20,6 +20,7 @@ from tests.service.two_sites import (
     two_sites,
 )
 
+NOTE = "/workarea/cloud_storage/{0}/note.txt"
 SITES = ("bari", "cnaf")
 
 
@@ -34,6 +35,12 @@ def browser(sites: TwoSites, chromium: Browser) -> Iterator[Browser]:
     """One that bari's director serves."""
     with browser_at("bari", chromium) as running:
         yield running
+
+
+def save(sites: TwoSites, site: str, username: str, text: str) -> None:
+    """In a person's bucket, from their server, as soon as their storage is there."""
+    code = f"open({NOTE.format(username)!r}, 'w').write({text!r})"
+    wait_for(lambda: sites[site].inside(username, code, check=False)[0] == 0, 60, "the storage")
 
 
 def where(page: Page) -> str:
@@ -78,6 +85,8 @@ def test_a_running_server_is_found_from_everywhere(
     )
     start_server(page, sites.cnaf, "ada")
     assert sites.cnaf.container("ada").name == f"{sites.cnaf.config.instance}-ada"
+    save(sites, "cnaf", "ada", "at cnaf")
+    wait_for(lambda: sites.stored("bari", "ada/note.txt") == "at cnaf", 60, "the file at bari")
     # From new browsers, at either director, by a link to the server, and however often.
     with browser_at("cnaf", chromium) as elsewhere:
         for new in (browser, elsewhere):
@@ -155,6 +164,8 @@ def test_a_site_is_lost_and_comes_back(
     known = sites.bari.config.dir / "hub" / "neighbours.json"
     wait_for(lambda: "bob" in json.loads(known.read_text())["cnaf"], 60, "bari's knowledge")
 
+    save(sites, "cnaf", "bob", "before the loss")
+    wait_for(lambda: sites.stored("bari", "bob/note.txt") == "before the loss", 60, "the file")
     # Somebody is about to log in there.
     beginning = browser.new_context()
     beginning.add_cookies([{"name": "quaderno-site", "value": "cnaf", "url": sites.url}])

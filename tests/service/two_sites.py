@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import docker
+import httpx
 import psutil
 from playwright.sync_api import Browser
 
@@ -31,6 +32,11 @@ class TwoSites:
     def __getitem__(self, name: str) -> Service:
         return {"bari": self.bari, "cnaf": self.cnaf}[name]
 
+    def stored(self, name: str, path: str) -> str:
+        """What a site's store has at `path`, below the name of a bucket; asked as root may."""
+        port = self[name].config.ports.store_filer
+        return httpx.get(f"http://127.0.0.1:{port}/buckets/{path}").text
+
     @property
     def url(self) -> str:
         """The endpoint."""
@@ -44,7 +50,12 @@ def two_sites() -> Iterator[TwoSites]:
     first = free_ports(2 * count)
     ports = {"bari": Ports.from_first(first), "cnaf": Ports.from_first(first + count)}
     members = [
-        {"name": name, "address": f"http://{ADDRESSES[name]}:{ports[name].web}"} for name in ports
+        {
+            "name": name,
+            "address": f"http://{ADDRESSES[name]}:{ports[name].web}",
+            "store": f"{ADDRESSES[name]}:{ports[name].stores}",
+        }
+        for name in ports
     ]
     shared = {"secret": secrets.token_hex(32), "members": members}
     oidc = {"client_secret": secrets.token_hex(32)}
@@ -53,7 +64,9 @@ def two_sites() -> Iterator[TwoSites]:
 
     def settings(name: str) -> dict[str, Any]:
         listen, sites = ADDRESSES[name], {"name": name, **shared}
-        return {"public_url": endpoint, "listen": listen, "sites": sites}
+        # The lease of a site that is lost is soon over.
+        agent = {"lease_time": 30}
+        return {"public_url": endpoint, "listen": listen, "sites": sites, "agent": agent}
 
     provider = {"issuer": f"http://{ADDRESSES['bari']}:{ports['bari'].iam}"}
     with (
