@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from zipstream import ZipStream
 
+from quaderno.files import places
 from quaderno.files.places import Entry
 
 _CHUNK = 1 << 20  # bytes that are sent at once
@@ -21,10 +22,12 @@ def archive(
     made = ZipStream(sized=True)
     by_key = {entry.key: entry for entry in entries}
     for key, name in names(by_key, prefix).items():
-        if name.endswith("/"):
+        entry = by_key[key]
+        if name.endswith("/") and not entry.size:
             made.mkdir(name)
-        else:
-            made.add(read(by_key[key]), name, size=by_key[key].size)
+        else:  # what has a folder's name and content becomes a file in it
+            file = f"{name}{places.name_of('')}" if name.endswith("/") else name
+            made.add(read(entry), file, size=entry.size)
     return made
 
 

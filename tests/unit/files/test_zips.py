@@ -70,6 +70,12 @@ def test_a_zip_file_is_as_long_as_it_said_and_holds_what_it_should() -> None:
     assert found == {"d/": b"", "a": b"first", "d/b": b"", "d/c": bytes(3 << 20)}
 
 
+def test_content_under_the_name_of_a_folder_is_not_lost() -> None:
+    made = zips.archive([Entry("d/", 1)], "", lambda _: iter([b"x"]))
+    with zipfile.ZipFile(io.BytesIO(b"".join(made))) as unpacked:
+        assert unpacked.read("d/(no name)") == b"x"
+
+
 def test_nothing_is_read_before_its_turn() -> None:
     read: list[str] = []
 
