@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME | storage.ROW]...
 
-    NAME: server_start, image_start, lab_drawn, many_starts, files_page or storage
+    NAME: server_start, image_start, lab_drawn, many_starts, files_page, hub_restart or storage
 
 A row is named by the beginning of its name: `storage.fio-randrw`, say. With `QUADERNO_BENCH=full`
 in the environment, files are as large and as many as in published tests.
@@ -11,7 +11,15 @@ in the environment, files are as large and as many as in published tests.
 import sys
 from collections.abc import Iterable
 
-from benchmarks import files_page, image_start, lab_drawn, many_starts, server_start, storage
+from benchmarks import (
+    files_page,
+    hub_restart,
+    image_start,
+    lab_drawn,
+    many_starts,
+    server_start,
+    storage,
+)
 
 WHOLE = {
     "server_start": server_start.run,
@@ -19,6 +27,7 @@ WHOLE = {
     "lab_drawn": lab_drawn.run,
     "many_starts": many_starts.run,
     "files_page": files_page.run,
+    "hub_restart": hub_restart.run,
 }
 
 
