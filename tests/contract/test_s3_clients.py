@@ -185,10 +185,16 @@ def test_keys_of_fifteen_minutes_are_not_asked_for_each_time(anna: Server) -> No
     assert anna.hub.keys_given == before
 
 
-def test_a_store_that_is_away_is_an_error_soon(anna: Server, store: Store) -> None:
+@pytest.mark.parametrize(
+    ("client", "says"),
+    [("boto3", "Could not connect to the endpoint URL"), ("rclone", "connection refused")],
+)
+def test_a_store_that_is_away_is_an_error_soon(
+    anna: Server, store: Store, client: str, says: str
+) -> None:
     store.stop()
-    status, output = anna.run(f"timeout 30 {clients.READING['boto3']}")
+    status, output = anna.run(f"timeout 30 {clients.READING[client]}")
     assert status not in (0, 124), output
-    assert "Could not connect to the endpoint URL" in output
+    assert says in output
     store.start()
-    assert anna.printed(clients.READING["boto3"]) == "45"
+    assert anna.printed(clients.READING[client]) == "45"

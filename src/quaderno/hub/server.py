@@ -49,6 +49,9 @@ def environment(config: Config, options: ServerOptions) -> dict[str, str]:
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": S3_KEYS,
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": S3_KEYS_TOKEN_FILE,
         "AWS_ENDPOINT_URL_STS": config.sts_endpoint_for_servers,
+        # A store that is away is an error within seconds; rclone's own numbers mean minutes.
+        "RCLONE_RETRIES": "1",
+        "RCLONE_LOW_LEVEL_RETRIES": "3",
         "QUADERNO_ROLE_ARN": config.store.role_arn,
         "OIDC_SOCK": OIDC_SOCKET,
         "QUADERNO_OIDC_ACCOUNT": config.oidc.agent_account,
