@@ -8,6 +8,7 @@ that has a container.
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,6 +32,7 @@ log = logging.getLogger("quaderno.images")
 
 def main() -> None:
     """Look for ever; an engine that does not answer is asked again."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # how the hub ends its services: without a word
     logging.basicConfig(format="[%(levelname)s %(asctime)s images] %(message)s", level=logging.INFO)
     config = quaderno_config.load_file(Path(os.environ["QUADERNO_CONFIG"]))
     told: set[str] = set()

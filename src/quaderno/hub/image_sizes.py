@@ -42,10 +42,10 @@ class Sizes:
             self._found = found
 
     def in_words(self, reference: str) -> str:
-        """As `1.1 GB, already here`; empty where it is not known."""
+        """As `1.4 GB, here`; empty where it is not known."""
         if reference not in self._found:
             return ""
         size = self._found[reference]
         if size is None:
-            return "not here yet: the first start downloads it"
-        return f"{workarea.size(size)}, already here"
+            return "not here yet"
+        return f"{workarea.size(size)}, here"

@@ -93,8 +93,8 @@ def test_a_link_to_the_choices_is_on_the_form(spawner: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (200, " (1.1 GB, already here)"),
-        (404, " (not here yet: the first start downloads it)"),
+        (200, " (1.1 GB, here)"),
+        (404, " (not here yet)"),
         (500, ""),
     ],
 )
