@@ -138,8 +138,8 @@ class OidcAdapter(DefaultOIDCAdapter):
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
         """What the object store's policies are written in, and the audience that was asked for: it
-        insists on the client's own."""
-        names = audiences.asked(context.request) or [client.id]
+        insists on the client's own. Raises InvalidTargetError."""
+        names = audiences.granted(context.request, client.id)
         access_token["aud"] = names if len(names) > 1 else names[0]
         if user is not None:
             claims = self.get_claims("userinfo", user, client, scopes)

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from allauth.core.internal.httpkit import extract_basic_auth
 from allauth.idp.oidc import views
 from allauth.idp.oidc.internal.oauthlib.utils import extract_headers
+from allauth.idp.oidc.internal.resources import InvalidTargetError
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -19,6 +20,15 @@ def asked(request: HttpRequest) -> list[str]:
     """The audiences that a request names, each once."""
     names = " ".join(request.POST.getlist("audience")).split()
     return list(dict.fromkeys([*names, *request.POST.getlist("resource")]))
+
+
+def granted(request: HttpRequest, client_id: str) -> list[str]:
+    """Whom the token is for that `client_id`, which has shown who it is, gets: itself, unless it
+    names others. Raises InvalidTargetError."""
+    names = asked(request) or [client_id]
+    if not set(names) <= {*settings.QUADERNO.oidc.audiences, client_id}:
+        raise InvalidTargetError
+    return names
 
 
 class TokenView(views.TokenView):
@@ -37,7 +47,8 @@ class TokenView(views.TokenView):
 
 
 def _client_id(request: HttpRequest) -> str:
-    """Who it says it is; whether it is, the library finds out before it issues anything."""
+    """Who it says it is, in a header or else the form. The library may go by the form, so that
+    `granted` looks again."""
     client_id, _ = extract_basic_auth(extract_headers(request))
     return client_id or request.POST.get("client_id", "")
 

@@ -1,5 +1,6 @@
 """The device flow: a program shows a code, its owner types it in a browser."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -45,9 +46,12 @@ def ada() -> "Client":
     return client
 
 
-def send(program: "Client", path: str, form: dict[str, str]) -> Any:
+def send(
+    program: "Client", path: str, form: dict[str, str], headers: dict[str, str] | None = None
+) -> Any:
     """As OAuth programs do."""
-    return program.post(path, urlencode(form), "application/x-www-form-urlencoded")
+    body = urlencode(form)
+    return program.post(path, body, "application/x-www-form-urlencoded", headers=headers)
 
 
 def begin(program: "Client", **changes: str) -> dict[str, Any]:
@@ -185,6 +189,22 @@ def test_the_hubs_audience_is_for_the_hub(program: "Client", ada: "Client") -> N
     assert error(poll(program, device, audience="quaderno")) == "invalid_target"
     own = poll(program, device, audience="oidc-agent")
     assert own.status_code == 200, own.content
+
+
+def test_who_says_two_names_gets_no_audience_of_the_other(program: "Client", ada: "Client") -> None:
+    """The library goes by the form where that names a program, whatever the header says."""
+    device = begin(program)
+    decide(ada, device["user_code"])
+    token = poll(program, device).json()["refresh_token"]
+    another = begin(program)
+    decide(ada, another["user_code"])
+    header = {"Authorization": f"Basic {b64encode(b'quaderno:guessed').decode()}"}
+    asked = {"client_id": "oidc-agent", "audience": "quaderno"}
+    for grant in (
+        {"grant_type": "refresh_token", "refresh_token": token},
+        {"grant_type": GRANT, "device_code": another["device_code"]},
+    ):
+        assert error(send(program, TOKENS, grant | asked, header)) == "invalid_target"
 
 
 def test_guessing_and_flooding_are_slowed_down(program: "Client", ada: "Client") -> None:
