@@ -11,6 +11,7 @@ import logging
 import smtplib
 import threading
 from datetime import timedelta
+from email.errors import MessageError
 from typing import Any
 
 from django.conf import settings
@@ -28,8 +29,14 @@ _AT_ONCE = 100  # messages of one look
 # Their links are good for as long; all others matter for a few days.
 _MATTERS = {"password_reset_key": timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)}
 _MATTERS_ELSE = timedelta(days=3)
-# These are about one message, and no reason to leave the next one.
-_OWN_PROBLEM = (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError)
+# These are about one message, and no reason to leave the next one. The last two are of addresses
+# that are valid, and cannot be written as a header.
+_OWN_PROBLEM = (
+    smtplib.SMTPRecipientsRefused,
+    smtplib.SMTPDataError,
+    MessageError,
+    ValueError,
+)
 
 _awake = threading.Event()
 
@@ -69,11 +76,11 @@ def deliver() -> None:
             return
 
 
-def _send(message: Message) -> OSError | None:
+def _send(message: Message) -> Exception | None:
     """Deliver one; what hindered it, kept with the message, or None."""
     try:
         EmailMessage(message.subject, message.body, to=[message.to]).send()
-    except OSError as error:  # smtplib's errors among them
+    except (OSError, *_OWN_PROBLEM) as error:  # smtplib's errors are of the first kind
         name = type(error).__name__
         log.error("A message (%s) could not be sent: %s", message.template, name)
         message.tries, message.problem = message.tries + 1, name
@@ -86,7 +93,7 @@ def _send(message: Message) -> OSError | None:
     return None
 
 
-def _postpone_all(problem: OSError) -> None:
+def _postpone_all(problem: Exception) -> None:
     """The mail server is out of order: whatever else is due would wait for it as long."""
     Message.objects.filter(try_at__lte=timezone.now()).update(
         try_at=timezone.now() + _FIRST_PAUSE, problem=type(problem).__name__

@@ -30,6 +30,7 @@ class MailServer:
 
     def send_messages(self, messages: Any) -> int:
         (to,) = messages[0].to
+        messages[0].message().as_bytes()  # as what is sent
         self.asked.append(to)
         if self.problem and self.refused in (None, to):
             raise self.problem
@@ -112,6 +113,18 @@ def test_an_address_that_is_refused_holds_up_no_other(server: MailServer) -> Non
     look()
     assert server.taken == ["p1@example.org", "p2@example.org"]
     assert [message.to for message in waiting()] == ["p0@example.org"]
+
+
+def test_an_address_that_is_no_header_holds_up_no_other(
+    browser: "Client", server: MailServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody may give such a one, and it is valid (RFC 5321, 4.1.2)."""
+    assert ask(browser, email='"a\x0bb:c"@example.org').status_code == 200
+    write(2)
+    look()
+    assert server.taken == ["p0@example.org", "p1@example.org"]
+    assert len(waiting()) == 1
+    assert "HeaderParseError" in caplog.text
 
 
 @pytest.mark.parametrize(
