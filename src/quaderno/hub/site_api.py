@@ -5,6 +5,7 @@ Whoever shows the sites' secret is answered, so these handlers know no people an
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from datetime import UTC
 from http import HTTPStatus
 from typing import Any
@@ -14,13 +15,14 @@ from jupyterhub import orm
 from tornado import web
 
 from quaderno.config import Config
-from quaderno.hub import capacity
+from quaderno.hub import capacity, options
 from quaderno.hub.capacity import Amount, Machine
 from quaderno.hub.readiness import Readiness
 from quaderno.hub.standing import Standing, Stay
 from quaderno.storage import replication
 
 _WITHIN = 0.5  # seconds, on loopback
+_LONGEST = 512  # characters of an option, as of an image's reference
 _SCHEME = "Bearer "  # RFC 6750
 
 
@@ -69,10 +71,22 @@ def stays(db: Any, username: str = "") -> dict[str, Stay]:
     if username:
         query = query.filter(orm.User.name == username)
     found: dict[str, Stay] = {}
-    for name, server, last, options in query.order_by(orm.Spawner.last_activity).all():
+    for name, server, last, asked in query.order_by(orm.Spawner.last_activity).all():
         running = server is not None or (name in found and found[name].running)
-        found[name] = Stay(running=running, at=_seconds(last), options=options or {})
+        found[name] = Stay(running=running, at=_seconds(last), options=_telling(asked or {}))
     return found
+
+
+def _telling(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what somebody asked for, what a form elsewhere may repeat. JupyterHub keeps whatever they
+    sent, which may be of any size, and nothing that other sites can read."""
+    known = {key: asked[key] for key in options.KEYS if key in asked}
+    return {key: value for key, value in known.items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    text = str(value) if isinstance(value, str | int | float) else ""
+    return 0 < len(text) <= _LONGEST and text.isprintable()
 
 
 def _running_options(db: Any) -> list[dict[str, Any]]:

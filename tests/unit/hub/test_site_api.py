@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 import pytest
+from jupyterhub import orm
 from typer.testing import CliRunner
 
 from quaderno import config as quaderno_config
@@ -50,6 +52,24 @@ def test_sites_know_who_works_where(site: Config) -> None:
     assert ask(site, "?user=bob").json()["stay"] is None
     assert ask(site, "?user=nobody").json()["stay"] is None
     assert ask(site, "/people").json() == {"people": {"ada": stay}}
+
+
+def test_what_one_person_sent_hides_nobody(tmp_path: Path) -> None:
+    """JupyterHub keeps what it was sent with `PATCH`."""
+    config = small_site.instance(tmp_path, free_ports())
+    database = small_site.database(running=True)
+    sent = {str(number): "" for number in range(9)} | {
+        "image": "x" * 10**6, "cpu": [1], "wait": "\ud800",
+    }  # fmt: skip
+    at = datetime(2026, 1, 1)  # noqa: DTZ001 - as JupyterHub keeps it
+    eve = orm.Spawner(name="", user=orm.User(name="eve"), last_activity=at)
+    eve.user_options = {"memory": "2G"} | sent
+    database.add(eve)
+    database.commit()
+    with small_site.serving(config, database):
+        people = ask(config, "/people").json()["people"]
+    assert people["ada"]["options"] == small_site.OPTIONS
+    assert people["eve"]["options"] == {"memory": "2G"}
 
 
 def command(config: Config, *arguments: str) -> str:
