@@ -64,7 +64,10 @@ def check(client: Client, metadata: dict[str, Any], token: Token | None, known: 
     client.data = {"dcr": True, "client_metadata": {"post_logout_redirect_uris": logout}}
     if token is None:  # the library has asked for one
         raise ValidationError("An initial access token is needed.")
-    token.delete()
+    # Of two requests at the same time both have found it.
+    deleted, _ = Token.objects.filter(pk=token.pk).delete()
+    if not deleted:
+        raise ValidationError("This initial access token was used already.")
 
 
 def _addresses(found: Any) -> list[str]:

@@ -110,6 +110,26 @@ def test_a_program_without_secret_gets_codes_for_devices(browser: "Client") -> N
 
 
 @pytest.mark.usefixtures("opened")
+def test_two_requests_at_the_same_time_do_not_share_a_token(
+    browser: "Client", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from quaderno.iam.client_rules import name_problem
+
+    token, answers, rules = invited(), [], "quaderno.iam.client_registration.name_problem"
+
+    def overtaken(name: str) -> str | None:
+        """The first has shown the token, and the second comes in between."""
+        monkeypatch.setattr(rules, name_problem)
+        answers.append(register(new_browser(), token, client_name="Second"))
+        return name_problem(name)
+
+    monkeypatch.setattr(rules, overtaken)
+    answers.append(register(browser, token))
+    assert [answer.status_code for answer in answers] == [201, 400]
+    assert known() == {"Second"}
+
+
+@pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("token", [None, "", "guess", "expired"])
 def test_nobody_comes_without_a_token(browser: "Client", token: str | None) -> None:
     from allauth.idp.oidc.models import Token
