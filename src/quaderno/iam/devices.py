@@ -26,12 +26,18 @@ from oauthlib.oauth2.rfc8628.grant_types import DeviceCodeGrant
 from quaderno.iam import accounts, audiences, authorization
 from quaderno.iam.adapters import OidcAdapter
 
+_LONGEST = 4096  # bytes of a request for a code
+
 
 class DeviceCodeView(views.DeviceCodeView):
     """Codes for programs, which anybody may ask for: not so many that the cache overflows."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Refuse who asks too often, before anything is kept."""
+        """Refuse who asks too often or for too much, before anything is kept: for ten minutes, the
+        scopes as they came."""
+        if len(request.body) > _LONGEST:
+            words = {"error": "invalid_request", "error_description": "This is too long."}
+            return JsonResponse(words, status=HTTPStatus.BAD_REQUEST)
         limits = {"app": "allauth.idp.oidc", "action": "device_code"}
         if not ratelimit.consume(request, **limits):
             words = {"error": "temporarily_unavailable", "error_description": "Too many requests."}

@@ -216,6 +216,12 @@ def test_guessing_and_flooding_are_slowed_down(program: "Client", ada: "Client")
     assert answers == {200, 429}
 
 
+def test_nobody_fills_the_memory(program: "Client") -> None:
+    """Scopes may be said twice, and are kept as they came."""
+    form = {"client_id": "oidc-agent", "scope": "openid " * 10**5}
+    assert error(send(program, CODES, form)) == "invalid_request"
+
+
 def test_the_page_by_itself_asks_for_a_code(ada: "Client") -> None:
     page = ada.get(PAGE).content.decode()
     assert "Enter the code that your program shows." in page
