@@ -6,6 +6,7 @@ sites' secret.
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from quaderno.hub import pulling
 
 DRAINING = "drained for maintenance"
 _WITHIN = 1.5  # seconds for engine and store to answer: directors wait for five
+# An engine that hangs keeps this thread and no others of the hub: it is asked for a minute.
+_ENGINE_THREAD = ThreadPoolExecutor(1, "readiness")
 _KEPT_FOR = 2.0  # seconds; however many ask, engine and store are not asked more often
 
 
@@ -70,7 +73,8 @@ class Readiness:
         try:
             async with asyncio.timeout(_WITHIN):
                 if self.client is None:
-                    self.client = await asyncio.to_thread(_engine)
+                    loop = asyncio.get_running_loop()
+                    self.client = await loop.run_in_executor(_ENGINE_THREAD, _engine)
                 async with pulling.connection(self.client) as engine:
                     return (await engine.get("/_ping")).is_success
         except (TimeoutError, httpx.HTTPError, DockerException):

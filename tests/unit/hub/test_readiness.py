@@ -89,3 +89,30 @@ def test_draining_outlives_a_hub(server: Server, tmp_path: Path) -> None:
     second.drain(False)
     second.drain(False)
     assert problems(second) == problems(first) == ()
+
+
+def test_an_engine_that_hangs_keeps_one_thread(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often directors ask: the hub's others find the identity provider's address."""
+    asked: list[None] = []
+    over = threading.Event()
+
+    def hangs() -> docker.APIClient:
+        asked.append(None)
+        over.wait()
+        return engine(server.url)
+
+    monkeypatch.setattr("quaderno.hub.readiness._engine", hangs)
+    monkeypatch.setattr("quaderno.hub.readiness._WITHIN", 0.05)
+    config = instance(tmp_path, server.url)
+
+    async def look(times: int) -> int:
+        try:
+            for _ in range(times):
+                assert "the container engine does not answer" in await Readiness(config).problems()
+            return len(asked)
+        finally:
+            over.set()
+
+    assert asyncio.run(look(3)) == 1
