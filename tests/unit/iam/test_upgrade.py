@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from quaderno import backups
 from quaderno import config as configuration
 from quaderno.iam import migrations
 
@@ -60,3 +61,22 @@ def test_an_older_one_is_and_only_then_changed(home: Path) -> None:
     (copy,) = (home / "backups").iterdir()
     assert OLDER in copy.name
     assert schema(copy) == OLDER
+
+
+def test_upgrades_that_fail_do_not_fill_the_disk(tmp_path: Path) -> None:
+    """The component is started again each time, and takes a copy first."""
+    for number in range(20):
+        with backups.copy(tmp_path, f"iam-{OLDER}", f"{number}.sqlite") as target:
+            target.write_text("as it was")
+    with (
+        pytest.raises(OSError, match="20 copies were taken within a day"),
+        backups.copy(tmp_path, f"iam-{OLDER}", "sqlite"),
+    ):
+        pytest.fail("one more was begun")
+    with backups.copy(tmp_path, f"iam-{LATEST}", "sqlite") as target:
+        target.write_text("of another version")
+    first = next((tmp_path / backups.DIRECTORY).glob(f"iam-{OLDER}-*"))
+    yesterday = first.stat().st_mtime - 24 * 3600
+    os.utime(first, (yesterday, yesterday))
+    with backups.copy(tmp_path, f"iam-{OLDER}", "sqlite") as target:
+        target.write_text("a day later")
