@@ -83,11 +83,12 @@ def _send(message: Message) -> Exception | None:
     except (OSError, *_OWN_PROBLEM) as error:  # smtplib's errors are of the first kind
         name = type(error).__name__
         log.error("A message (%s) could not be sent: %s", message.template, name)
-        message.tries, message.problem = message.tries + 1, name
-        message.try_at = timezone.now() + min(
-            _FIRST_PAUSE * 2 ** min(message.tries - 1, 10), _LONGEST_PAUSE
+        tries = message.tries + 1
+        pause = min(_FIRST_PAUSE * 2 ** min(tries - 1, 10), _LONGEST_PAUSE)
+        # Not `save`, which brings back a message that was erased meanwhile with its account.
+        Message.objects.filter(pk=message.pk).update(
+            tries=tries, problem=name, try_at=timezone.now() + pause
         )
-        message.save()
         return error
     message.delete()
     return None

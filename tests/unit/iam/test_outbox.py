@@ -1,7 +1,7 @@
 """Messages wait in the database until a mail server takes them."""
 
 import smtplib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,13 @@ class MailServer:
         self.refused: str | None = None
         self.asked: list[str] = []
         self.taken: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def send_messages(self, messages: Any) -> int:
         (to,) = messages[0].to
         messages[0].message().as_bytes()  # as what is sent
         self.asked.append(to)
+        self.meanwhile()
         if self.problem and self.refused in (None, to):
             raise self.problem
         self.taken.append(to)
@@ -113,6 +115,15 @@ def test_an_address_that_is_refused_holds_up_no_other(server: MailServer) -> Non
     look()
     assert server.taken == ["p1@example.org", "p2@example.org"]
     assert [message.to for message in waiting()] == ["p0@example.org"]
+
+
+def test_what_is_erased_while_it_is_sent_does_not_come_back(server: MailServer) -> None:
+    write()
+    server.problem = REFUSED
+    server.meanwhile = waiting()[0].delete
+    look()
+    assert server.asked == ["p0@example.org"]
+    assert waiting() == []
 
 
 def test_an_address_that_is_no_header_holds_up_no_other(
