@@ -33,6 +33,7 @@ MOST = {"image": 20 << 20, "pdf": 50 << 20, "notebook": 8 << 20, "markdown": 128
 READ = 256 << 10  # bytes of the beginning
 _ROWS, _COLUMNS, _LETTERS = 100, 50, 200
 _CELLS = 300
+_TOO_LARGE = "This is too large to be shown here."
 _OUTPUT = 20_000  # characters of one output that is text
 _RICH, _RICH_IN_ALL = (
     64 << 10,
@@ -49,6 +50,23 @@ _BY_ENDING = {
     "ipynb": "notebook",
 }
 _IMAGE_DATA = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*")
+# A parser repeats a formatting element that is open in each paragraph that follows (HTML standard,
+# 13.2.4.3), so that few bytes become many elements. Those that end with nothing but text, images
+# and the like in them repeat nothing; what is left of such tags, times all tags, is how many there
+# may be.
+_REPEATED = "a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u"
+_SPACE = r"[ \t\n\f\r]"
+_NO_MORE = "\0"  # in place of what has been taken out: it makes no tag of what is around it
+_VALUES = rf"(?:{_SPACE}+[\w:-]+(?:=(?:\"[^\"<>\0]*\"|'[^'<>\0]*'|[^\s\"'<>=`\0]+))?)*{_SPACE}*/?"
+_CLOSED = re.compile(
+    rf"<({_REPEATED}|span){_VALUES}>[^<>]*(?:<(?:img|br){_VALUES}>[^<>]*)*</\1{_SPACE}*>",
+    re.IGNORECASE | re.ASCII,
+)
+_OPEN = re.compile(rf"<(?:{_REPEATED})(?![^\s/>])", re.IGNORECASE | re.ASCII)
+_DEPTH = 8  # of elements that are looked for in one another
+_ELEMENTS = 50_000
+_VALUE, _ADDRESS = 300, 1000  # characters of an attribute that may be repeated
+_VALUES_IN_ALL = 1 << 20  # characters of addresses and titles of one Markdown document
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours and moves (ECMA-48)
 
 
@@ -124,13 +142,21 @@ def table(content: bytes, cut: bool, tabs: bool) -> Table:
 
 
 def markdown(source: str) -> Markup:
-    """CommonMark with tables, as HTML that has been cleaned."""
-    renderer = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-    return cleaned(renderer.render(source))
+    """CommonMark with tables, as HTML that has been cleaned; raises UnreadableError where that is
+    too much, since an address may be written once and used everywhere."""
+    converter = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    tokens = converter.parse(source)
+    inline = (token for block in tokens for token in block.children or ())
+    if sum(len(str(v)) for token in inline for v in token.attrs.values()) > _VALUES_IN_ALL:
+        raise UnreadableError(_TOO_LARGE)
+    return cleaned(converter.renderer.render(tokens, converter.options, {}))
 
 
 def cleaned(html: str) -> Markup:
-    """`html` without anything that runs, loads, or looks like the page around it."""
+    """`html` without anything that runs, loads, or looks like the page around it; raises
+    UnreadableError where that is too much."""
+    if _most_elements(html) > _ELEMENTS:
+        raise UnreadableError(_TOO_LARGE)
     return Markup(  # noqa: S704
         nh3.clean(
             html,
@@ -141,10 +167,22 @@ def cleaned(html: str) -> Markup:
     )
 
 
+def _most_elements(html: str) -> int:
+    """How many elements a parser may make of those that it repeats."""
+    left, found = html, 1
+    for _ in range(_DEPTH):
+        if not found:
+            break
+        left, found = _CLOSED.subn(_NO_MORE, left)
+    return sum(1 for _ in _OPEN.finditer(left)) * html.count("<")
+
+
 def _attribute(tag: str, name: str, value: str) -> str | None:
     """Images are those that the document holds itself; elsewhere nobody needs data."""
     if tag == "img" and name == "src":
         return value if _IMAGE_DATA.fullmatch(value) else None
+    if len(value) > (_ADDRESS if name == "href" else _VALUE):
+        return None
     return None if "".join(value.split()).lower().startswith("data:") else value
 
 
@@ -189,9 +227,12 @@ class _Notebook:
 
     def _rich(self, source: str, convert: Callable[[str], Markup]) -> Output:
         if len(source) > min(_RICH, self._left):
-            return Output("This is too large to be shown here.")
+            return Output(_TOO_LARGE)
         self._left -= len(source)
-        return Output(html=convert(source))
+        try:
+            return Output(html=convert(source))
+        except UnreadableError as error:
+            return Output(str(error))
 
 
 def _image(kind: str, encoded: str) -> str:

@@ -58,6 +58,41 @@ def assert_harmless(document: str) -> None:
         assert not value.startswith("data:"), document
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<p>" + "".join(f"<b a={n}>" for n in range(3000)) + "<p>x" * 3000,
+        "<p>" + "".join(f"<B\n{n}/>" for n in range(3000)) + "<p>x" * 3000,
+        "<p>" + "".join(f"<i a='{n}>x</i>'>" for n in range(1000)) + "<p>x" * 3000,
+        "<p>" + "".join(f"<i a={n}><!--</i>-->" for n in range(1000)) + "<p>x" * 3000,
+        "<p>" + "".join(f"<i a={n}><p a='</i>'>" for n in range(1000)) + "<p>x" * 3000,
+        "<p>" + "".join(f"<i a={n}>x<<b>y</b>/i>" for n in range(1000)) + "<p>x" * 3000,
+        "<p>"
+        + "".join(f"<s a={n}>x</\u017f>x</s\xa0>x</s\v>" for n in range(1000))
+        + "<p>x" * 3000,
+        f"[a]: http://{'x' * 60_000}\n\n" + "[a] " * 15_000,
+    ],
+)
+def test_a_small_document_does_not_become_a_huge_one(source: str) -> None:
+    with pytest.raises(previews.UnreadableError, match="too large"):
+        previews.markdown(source)
+    cells = [{"cell_type": "markdown", "source": source}]
+    [cell] = previews.notebook(json.dumps({"cells": cells}).encode())
+    assert cell.html is None
+    assert "too large" in cell.text
+
+
+def test_what_is_repeated_in_each_paragraph_is_short() -> None:
+    title, address = "x" * 301, "y" * 1001
+    shown = previews.cleaned(f"<i title={title}><a href={address}>" + "<p>z" * 100)
+    assert len(shown) < 10_000
+
+
+def test_a_long_document_with_much_that_is_formatted_is_shown() -> None:
+    line = '**[`x`](http://a "b")** [![y](z.png)](http://c)<br>*d* <!-- e --> <span>f</span>\n\n'
+    assert previews.markdown(line * 1500).count("<strong>") == 1500
+
+
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_nothing_of_a_hostile_document_is_left(hostile: str) -> None:
     assert_harmless(previews.cleaned(hostile))
