@@ -170,6 +170,10 @@ class Store:
         keys = iter([key])
         if key.endswith("/"):
             keys = itertools.chain((entry.key for entry in self.below(bucket, key)), keys)
+        return self._delete_all(bucket, keys, key)
+
+    def _delete_all(self, bucket: str, keys: Iterator[str], key: str) -> int:
+        """Delete `keys`, of which `key` is the object or the folder that somebody named."""
         count = 0
         while batch := list(dict.fromkeys(itertools.islice(keys, _BATCH))):
             with asking(f"delete “{places.name_of(key)}”"):
@@ -207,9 +211,21 @@ class Store:
                 copy.result()
 
     def move(self, bucket: str, key: str, to_bucket: str, to_key: str) -> None:
-        """Copy, and when all is copied delete what was copied."""
+        """Copy, and when all is copied delete what was copied: what somebody has added or changed
+        meanwhile stays where it is."""
+        before = self._found(bucket, key)
         self.copy(bucket, key, to_bucket, to_key)
-        self.delete(bucket, key)
+        now = self._found(bucket, key)
+        copied = [entry.key for entry in now if entry in before]
+        if key.endswith("/") and len(copied) == len(now):
+            copied.append(key)
+        self._delete_all(bucket, iter(copied), key)
+
+    def _found(self, bucket: str, key: str) -> builtins.list[Entry]:
+        """The object, or what is in the folder."""
+        if key.endswith("/"):
+            return self.first_below(bucket, key, MOST_COPIES + 1)
+        return [entry for entry in self.first_below(bucket, key, 1) if entry.key == key]
 
     def link(self, bucket: str, key: str, seconds: int, version: str = "") -> str:
         """An address at which anybody downloads the object for `seconds`, with ranges."""
