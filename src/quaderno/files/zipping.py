@@ -29,7 +29,9 @@ class ZipHandler(FolderHandler):
                 "use an S3 program.",
             )
         loop = asyncio.get_running_loop()
-        archive = zips.archive(entries, prefix, lambda entry: self._read(loop, area, entry))
+        archive = await self.ask(
+            zips.archive, entries, prefix, lambda entry: self._read(loop, area, entry)
+        )
         self.set_header("Content-Type", "application/zip")
         self.set_header("Content-Length", str(len(archive)))
         name = places.name_of(prefix) if prefix else area.title

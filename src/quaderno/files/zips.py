@@ -43,12 +43,13 @@ def names(keys: Iterable[str], prefix: str) -> dict[str, str]:
         for key, way in ways.items()
         for n in range(1, len(way) + key.endswith("/"))
     }
-    given = {}
+    given: dict[str, str] = {}
+    numbers: dict[str, int] = {}
     for key, way in ways.items():
         if key.endswith("/") and way:
             given[key] = "/".join(way) + "/"
         elif way:
-            given[key] = _free(PurePosixPath(*way), taken)
+            given[key] = _free(PurePosixPath(*way), taken, numbers)
             taken.add(given[key].casefold())
     return given
 
@@ -69,7 +70,15 @@ def _safe(part: str) -> str:
     return "_" * len(plain) if plain.strip(". ") == "" else plain
 
 
-def _free(path: PurePosixPath, taken: set[str]) -> str:
-    tried = (path.with_name(f"{path.stem} ({n}){path.suffix}") for n in itertools.count(2))
-    candidates = (str(candidate) for candidate in itertools.chain([path], tried))
-    return next(name for name in candidates if name.casefold() not in taken)
+def _free(path: PurePosixPath, taken: set[str], numbers: dict[str, int]) -> str:
+    """`path`, or with a number that is not `taken`; `numbers` are the last ones, so that thousands
+    of one name are not counted from the beginning each time."""
+    wanted = str(path).casefold()
+    if wanted not in taken:
+        return str(path)
+    for n in itertools.count(numbers.get(wanted, 1) + 1):
+        name = str(path.with_name(f"{path.stem} ({n}){path.suffix}"))
+        if name.casefold() not in taken:
+            break
+    numbers[wanted] = n
+    return name

@@ -45,6 +45,23 @@ def test_what_would_be_one_name_becomes_several() -> None:
     }
 
 
+def test_thousands_of_one_name_are_numbered_as_they_come() -> None:
+    keys = ["".join(signs) for signs in itertools.product('<>:"|?*', repeat=5)]
+    tried = 0
+
+    class Counting(set[str]):
+        def __contains__(self, name: object) -> bool:
+            nonlocal tried
+            tried += 1
+            return super().__contains__(name)
+
+    taken, numbers = Counting(), dict[str, int]()
+    for _ in keys:
+        taken.add(zips._free(PurePosixPath("_____"), taken, numbers))
+    assert tried < 3 * len(keys)
+    assert sorted(taken) == sorted(zips.names(keys, "").values())
+
+
 @given(st.lists(st.text("ab/.\\: A", min_size=1, max_size=8), max_size=12, unique=True))
 def test_all_files_unpack_below_one_folder_and_beside_each_other(keys: list[str]) -> None:
     names = zips.names(keys, "")
