@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any
 
 import httpx
 from tornado import web
 
 from quaderno.files import problems
+from quaderno.files.problems import PageError
 from quaderno.files.uploading import UploadHandler, operation_of
 
 _MOST = 5 << 30  # bytes of a part (Amazon S3 user guide, "Multipart upload limits")
@@ -22,6 +24,8 @@ class RelayHandler(UploadHandler):
 
     async def prepare(self) -> None:
         await super().prepare()
+        if "Transfer-Encoding" in self.request.headers:
+            raise PageError(HTTPStatus.LENGTH_REQUIRED, "Say how long the file is: Content-Length.")
         self.request.connection.set_max_body_size(_MOST)  # type: ignore[union-attr]
         area, key = self.area(self.text("area")), self.upload_key(self.text("key"))
         operation, parameters = operation_of(self._asked())
