@@ -101,5 +101,7 @@ def _room(path: Path) -> int:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    os.write(descriptor, data)
+    """All of it: a disk that becomes full takes a part first (write(2))."""
+    while data:
+        data = data[os.write(descriptor, data) :]
     os.fsync(descriptor)

@@ -82,6 +82,26 @@ def test_without_a_free_block_a_file_is_written_over(
         durable.replace(tmp_path / "new", "short")
 
 
+def test_a_disk_that_takes_a_part_only_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, real, full = tmp_path / "state", os.write, False
+    durable.replace(file, "old")
+
+    def write(descriptor: int, data: bytes) -> int:
+        if full and os.fstat(descriptor).st_size >= 8192:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data[:4096])
+
+    monkeypatch.setattr(os, "write", write)
+    durable.replace(file, "x" * 10_000)
+    assert file.read_text() == "x" * 10_000
+    full = True
+    with pytest.raises(OSError, match="No space left"):
+        durable.replace(file, "y" * 20_000)
+    assert file.read_text() == "x" * 10_000
+
+
 @pytest.mark.parametrize("left", [b"", b"\0" * 40, b'["a", ', b"{}", b"\xff"])
 def test_what_a_power_failure_left_of_a_state_file_stops_nobody(
     config: Config, plan: MountPlan, left: bytes
