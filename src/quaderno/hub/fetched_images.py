@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import NotFound
+from docker.errors import NotFound, NullResource
 
 from quaderno.config import Config
 from quaderno.hub import pulling
 from quaderno.hub.own_images import Use
 from quaderno.hub.progress import Progress
 
+_UNFINISHED = ".new"
 _FORGOTTEN_AFTER = 86400  # seconds; no fetch lasts as long
 
 
@@ -40,19 +41,27 @@ def note(config: Config, image: str) -> None:
     directory = _directory(config)
     directory.mkdir(exist_ok=True)
     name = hashlib.sha256(image.encode()).hexdigest()
-    (directory / name).write_text(image, encoding="utf-8")
+    new = directory / f"{name}{_UNFINISHED}"  # an empty note, of a full disk, would say nothing
+    try:
+        new.write_text(image, encoding="utf-8")
+        new.replace(directory / name)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def come(config: Config, client: docker.APIClient, now: float) -> Iterator[tuple[Path, str, Use]]:
     """Of each image that was noted and is here: the note, the image's identifier, and its use.
 
-    What has not come within a day is forgotten.
+    What has not come within a day is forgotten. One note that the engine or nobody can read keeps
+    no other from being looked at.
     """
     for path in _directory(config).glob("*"):
-        with suppress(FileNotFoundError, NotFound):
-            noted, image = path.stat().st_mtime, path.read_text(encoding="utf-8")
+        with suppress(FileNotFoundError, UnicodeDecodeError, NullResource, NotFound):
+            noted, content = path.stat().st_mtime, path.read_bytes()
             if now - noted > _FORGOTTEN_AFTER:
                 path.unlink()
+            image = content.decode()
             identifier = client.inspect_image(image)["Id"]  # type: ignore[no-untyped-call]
             yield path, identifier, Use(image, noted)
 

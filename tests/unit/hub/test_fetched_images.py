@@ -1,6 +1,7 @@
 """Images whose start was cancelled while they were fetched are cleaned up like all others."""
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import docker
 import pytest
-from docker.errors import NotFound
+from docker.errors import NotFound, NullResource
 
 from quaderno import config as quaderno_config
 from quaderno.config import Config
@@ -41,6 +42,8 @@ class EngineWithoutContainers:
         ]
 
     def inspect_image(self, reference: str) -> dict[str, str]:
+        if not reference:
+            raise NullResource("image or container undefined")  # as docker-py
         if reference not in self.images_here:
             raise NotFound("no such image")
         return {"Id": self.images_here[reference]}
@@ -116,6 +119,33 @@ def test_what_never_comes_is_forgotten(config: Config, engine: EngineWithoutCont
     assert len(notes(config)) == 1
     clean(config, engine, NOON + 100_000)
     assert notes(config) == []
+
+
+@pytest.mark.parametrize("left", [b"", b"\xff"])
+def test_a_note_that_says_nothing_keeps_no_other_from_being_looked_at(
+    config: Config, engine: EngineWithoutContainers, left: bytes
+) -> None:
+    engine.images_here = {IMAGE: "sha256:large"}
+    empty = config.dir / "hub" / "fetched-images" / "0"
+    empty.write_bytes(left)
+    os.utime(empty, (NOON, NOON))
+    assert clean(config, engine, NOON + 60) == {"sha256:large": Use(IMAGE, NOON)}
+    clean(config, engine, NOON + 100_000)
+    assert notes(config) == []
+
+
+def test_a_full_disk_leaves_no_note_that_says_nothing(
+    config: Config, engine: EngineWithoutContainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: Any, **__: Any) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = notes(config)
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(asyncio.CancelledError):  # the start itself goes on
+        asyncio.run(_pull(config, engine, "registry.example.org/other:1"))
+    assert notes(config) == before
 
 
 def test_the_catalogue_needs_no_note(config: Config, engine: EngineWithoutContainers) -> None:
