@@ -10,6 +10,7 @@ before the crash (rclone 1.75, `vfs/vfscache/item.go`).
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ from quaderno.storage.mounts import Area, MountPlan
 
 Span = tuple[int, int]  # from the first byte to the one after the last
 _DATA, _DESCRIPTIONS = "vfs", "vfsMeta"
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _COPY_AT_ONCE = 1 << 20  # bytes
 
 
@@ -61,7 +63,8 @@ class CachedFile:
     @property
     def key(self) -> str:
         """Of its object."""
-        return f"{self.area.prefix}/{self.name}" if self.area.prefix else self.name
+        name = stored_name(self.name)
+        return f"{self.area.prefix}/{name}" if self.area.prefix else name
 
     @property
     def path(self) -> str:
@@ -153,6 +156,13 @@ def files(plan: MountPlan) -> Iterator[CachedFile]:
         data, metas = data_root(plan, area), description_root(plan, area)
         for name in sorted({*_names(data), *_names(metas)}):
             yield CachedFile(area, name, data / name, metas / name)
+
+
+def stored_name(name: str) -> str:
+    """As rclone calls the file in a store, where names are UTF-8: of bytes that are none, the
+    digits (rclone's overview, "Invalid UTF-8 bytes"). Python has them as lone surrogates."""
+    return _NOT_UTF8.sub(lambda found: f"\N{SINGLE HIGH-REVERSED-9 QUOTATION MARK}"
+                         f"{ord(found[0]) - 0xDC00:02X}", name)  # fmt: skip
 
 
 def used_directories(plan: MountPlan, area: Area, most: int) -> set[str]:

@@ -102,10 +102,11 @@ def _key(plan: MountPlan, place: Path) -> str:
     """Of the object that a rescued file becomes. A path that is too long with what is put before
     it, which no store would ever take, is shortened to a digest of it and the file's own name."""
     path = place.relative_to(plan.rescued)
-    if len(os.fsencode(path)) + len(PREFIX) < KEY_MOST:
-        return f"{PREFIX}/{path}"
+    name = cache.stored_name(str(path))
+    if len(name.encode()) + len(PREFIX) < KEY_MOST:
+        return f"{PREFIX}/{name}"
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()
-    return f"{PREFIX}/{path.parts[0]}/{digest}/{path.name}"
+    return f"{PREFIX}/{path.parts[0]}/{digest}/{cache.stored_name(path.name)}"
 
 
 def _files(plan: MountPlan) -> Iterator[Path]:

@@ -38,6 +38,14 @@ def description(*, dirty: bool, size: int, parts: list[tuple[int, int]]) -> str:
     return json.dumps({"Dirty": dirty, "Size": size, "Rs": ranges, "Fingerprint": "4,abc"})
 
 
+def test_a_name_that_is_no_text_is_in_the_store_as_rclone_writes_it(plan: MountPlan) -> None:
+    """Found on the disk as any program may have made it, such as one that unpacks an archive."""
+    put(plan, os.fsdecode(b"r\xe9sum\xe9/\xff\xc3\xa9"), "work", WHOLE)
+    (file,) = cache.Changed(plan).files()
+    assert file.key == "r\u201bE9sum\u201bE9/\u201bFFé"
+    assert file.data.read_text() == "work"
+
+
 WHOLE = description(dirty=True, size=4, parts=[(0, 4)])
 CLEAN = description(dirty=False, size=4, parts=[(0, 4)])
 

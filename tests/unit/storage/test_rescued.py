@@ -89,7 +89,7 @@ def test_one_that_is_refused_keeps_no_other_waiting(plan: MountPlan) -> None:
     assert [path.name for path in rescued.waiting(plan)] == ["1", "3"]
 
 
-@pytest.mark.parametrize("name", ["notes.new", "é" * 127, "x" * 255])
+@pytest.mark.parametrize("name", ["notes.new", "é" * 127, "x" * 255, "\udcff"])
 def test_files_of_any_name(plan: MountPlan, name: str) -> None:
     data = plan.state / "data"
     for put in (rescued.keep, rescued.move):
@@ -102,6 +102,7 @@ def test_files_of_any_name(plan: MountPlan, name: str) -> None:
     store = FullBucket()
     assert deliver(plan, store) == 2
     assert list(store.taken.values()) == [b"work", b"work"]
+    assert all(key.encode().startswith(b".quaderno/rescued/") for key in store.taken)
 
 
 def test_a_path_that_is_too_long_for_a_key_is_shortened(plan: MountPlan) -> None:
