@@ -10,8 +10,10 @@ A failed close leaks rclone's own descriptor, so rclone's open files do not tell
 still has the file open; those of the other processes do.
 """
 
+import errno
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,6 +24,7 @@ from quaderno.storage import cache, repair, rescued
 from quaderno.storage.cache import CachedFile, Description
 from quaderno.storage.mounts import Area, MountPlan
 from quaderno.storage.objects import Objects
+from quaderno.storage.unrepeated import REPEATED
 
 LOG = logging.getLogger("quaderno.agent")
 STRAY_AFTER = 10.0  # seconds a file is changed, closed and in no queue
@@ -44,6 +47,7 @@ class Strays:
         self._plan = plan
         self._since: dict[Path, tuple[int, float]] = {}  # file -> (its time, first seen so)
         self.kept: dict[Path, Stray] = {}
+        self.without_room: set[Path] = set()  # files of which there is no copy yet
 
     def look(self, changed: list[CachedFile], queued: set[Path]) -> None:
         """Copy aside what of the changed files is in no queue and open nowhere. Blocking.
@@ -55,12 +59,13 @@ class Strays:
         for copy in left(self._plan):
             if copy not in kept:
                 rescued.move(self._plan, copy, str(copy.relative_to(self._plan.strays)))
+        self.without_room &= {file.data for file in changed} - queued
         candidates = self._older(changed, queued)
         if candidates:
             in_use = _open_files(self._plan)
             for file in candidates:
                 if file.path not in in_use and _is_changed(file):
-                    self._keep(file)
+                    self._keep_if_there_is_room(file)
 
     def return_all(
         self, objects: Objects, may_send: Callable[[], bool], full: Area | None = None
@@ -100,6 +105,21 @@ class Strays:
                     found.append(file)
         self._since = since
         return found
+
+    def _keep_if_there_is_room(self, file: CachedFile) -> None:
+        """Without room it stays where it is, and nothing else waits for it: what is uploaded makes
+        room. The disk is not filled in vain each time."""
+        try:
+            if file.data.stat().st_blocks * 512 > shutil.disk_usage(self._plan.state).free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._keep(file)
+            self.without_room.discard(file.data)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            LOG.warning("%s cannot be copied yet: %s", file.path, error.strerror, extra=REPEATED)
+            self.without_room.add(file.data)
+            self._since.pop(file.data, None)  # tried again after STRAY_AFTER
 
     def _keep(self, file: CachedFile) -> None:
         copy = self._plan.strays / file.path

@@ -105,7 +105,7 @@ class Watch:
             ),
             rescued=self._rescued,
             read_only=reason,
-            failing=bool(self._strays.kept or aside)
+            failing=bool(self._strays.kept or self._strays.without_room or aside)
             or any(each.failed or each.held for each in self.waiting),
             aside=aside,
             quota=self.quota.figures,
@@ -208,7 +208,8 @@ class Watch:
 
     def _pending(self) -> Pending:
         waiting = [upload.file.data for upload in self.waiting]
-        return _as_pending(Unsent.of([*waiting, *self._strays.kept, *rescued.waiting(self._plan)]))
+        stray = {*self._strays.kept, *self._strays.without_room}
+        return _as_pending(Unsent.of([*waiting, *stray, *rescued.waiting(self._plan)]))
 
     # --- read-only
 

@@ -1,5 +1,7 @@
 """Files that are kept aside, on this node and in the bucket."""
 
+import errno
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +127,50 @@ def test_a_copy_that_nobody_looks_after_is_rescued(plan: MountPlan) -> None:
     strays.Strays(plan).look(list(cache.files(plan)), set())
     assert [path.read_text() for path in rescued.waiting(plan)] == ["work"]
     assert strays.left(plan) == []
+
+
+def test_a_copy_for_which_there_is_no_room_keeps_nothing_waiting(
+    plan: MountPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strays, "STRAY_AFTER", 0)
+    roots = cache.data_root(plan, plan.home), cache.description_root(plan, plan.home)
+    changed = []
+    for name in ("1", "2", "3"):
+        file = CachedFile(plan.home, name, *(root / name for root in roots))
+        file.data.parent.mkdir(parents=True, exist_ok=True)
+        file.data.write_text(name)
+        file.describe_as_changed()
+        changed.append(file)
+    copy_sparse, large = cache.copy_sparse, changed[1].data
+
+    def almost_full(source: Path, target: Path, unfinished: Path) -> None:
+        if source == large:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        copy_sparse(source, target, unfinished)
+
+    monkeypatch.setattr(cache, "copy_sparse", almost_full)
+    found = strays.Strays(plan)
+    found.look(changed, set())
+    assert {path.name for path in found.kept} == {"1", "3"}
+    assert found.without_room == {large}
+    monkeypatch.setattr(cache, "copy_sparse", copy_sparse)
+    found.look(changed, set())
+    assert len(found.kept) == 3
+    assert found.without_room == set()
+
+
+def test_a_disk_is_not_filled_by_a_copy_that_does_not_fit(
+    plan: MountPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strays, "STRAY_AFTER", 0)
+    roots = cache.data_root(plan, plan.home), cache.description_root(plan, plan.home)
+    file = CachedFile(plan.home, "file", *(root / "file" for root in roots))
+    file.data.parent.mkdir(parents=True)
+    file.data.write_bytes(b"work" * 4096)
+    file.describe_as_changed()
+    usage = shutil.disk_usage(plan.state)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
+    found = strays.Strays(plan)
+    found.look([file], set())
+    assert found.kept == {}
+    assert not plan.unfinished.exists()
