@@ -243,7 +243,7 @@ def _is_whole(content: bytes) -> bool:
     """Whether JupyterLab could read it; it does not start with a file that it cannot read."""
     try:
         return isinstance(_parsed(content), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

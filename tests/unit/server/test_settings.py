@@ -209,7 +209,7 @@ def test_what_is_deleted_stays_deleted(servers: Iterator[Server], bucket: Path) 
     assert not (bucket / THEME).exists()
 
 
-@pytest.mark.parametrize("broken", [b"", b'{"theme": "Jup', b"\xff\x00", b"[]"])
+@pytest.mark.parametrize("broken", [b"", b'{"theme": "Jup', b"\xff\x00", b"[]", b"[" * 100_000])
 def test_what_jupyterlab_could_not_read_goes_nowhere(
     servers: Iterator[Server], bucket: Path, broken: bytes
 ) -> None:
