@@ -215,7 +215,7 @@ class _Notebook:
         if output["output_type"] == "stream":
             return Output(_plain(_joined(output.get("text", ""))))
         if output["output_type"] == "error":
-            return Output(_plain("\n".join(map(str, output.get("traceback", [])))))
+            return Output(_plain(_joined("\n".join(map(str, output.get("traceback", []))))))
         data = output.get("data", {})
         for kind in ("image/png", "image/jpeg"):
             if kind in data:
@@ -245,8 +245,10 @@ def _image(kind: str, encoded: str) -> str:
 
 
 def _joined(source: Any) -> str:
-    """Multi-line strings are lists (nbformat 4)."""
-    return source if isinstance(source, str) else "".join(map(str, source))
+    """Multi-line strings are lists (nbformat 4). JSON may hold halves of characters, which no page
+    can be sent with."""
+    text = source if isinstance(source, str) else "".join(map(str, source))
+    return text.encode(errors="replace").decode()
 
 
 def _plain(said: str) -> str:

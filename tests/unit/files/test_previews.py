@@ -149,6 +149,22 @@ def test_a_notebook_with_all_kinds_of_output() -> None:
     assert "<td>1</td>" in str(cell.outputs[3].html)
 
 
+def test_half_a_character_of_a_notebook_is_shown_as_unknown() -> None:
+    half = "a\ud800"
+    outputs = [
+        {"output_type": "stream", "text": half},
+        {"output_type": "error", "traceback": [half]},
+        {"output_type": "display_data", "data": {"text/html": [half]}},
+    ]
+    cells = [
+        {"cell_type": "code", "source": [half], "outputs": outputs},
+        {"cell_type": "markdown", "source": half},
+    ]
+    code, words = previews.notebook(json.dumps({"cells": cells}).encode())
+    shown = [code.text, str(words.html), *(one.text or str(one.html) for one in code.outputs)]
+    assert all("a?" in text for text in shown)
+
+
 def test_not_more_is_cleaned_than_there_is_time_for() -> None:
     page = {"output_type": "display_data", "data": {"text/html": "<p>" + "x" * 65_000}}
     large = {"output_type": "display_data", "data": {"text/html": "<div>" * 100_000}}
