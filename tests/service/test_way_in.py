@@ -75,6 +75,19 @@ def test_the_second_person_works_beside_the_first(service: Service, person: Pers
     )
 
 
+def test_who_logs_out_may_do_so_at_the_provider_too(service: Service, person: Person) -> None:
+    page = person().new_page()
+    people.log_in(page, service, "bob")
+    people.authorize(page)
+    page.get_by_role("link", name="Logout").click()
+    page.get_by_role("link", name="Log in").click()
+    expect(page.get_by_role("link", name="Logout")).to_be_visible()
+    page.get_by_role("link", name="Logout").click()
+    page.get_by_role("link", name="Log out there, too").click()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Password")).to_be_visible()
+
+
 @pytest.mark.parametrize("username", ["ada", "nobody-here"])
 def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(
     service: Service, person: Person, username: str

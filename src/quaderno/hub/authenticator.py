@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict
+from contextlib import suppress
 from functools import reduce
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +18,7 @@ from jupyterhub.handlers.static import CacheControlStaticFilesHandler
 from oauthenticator.generic import GenericOAuthenticator
 from tornado import web
 from tornado.httpclient import HTTPClientError
+from tornado.httputil import url_concat
 from traitlets import Any as AnyTrait
 
 from quaderno import names
@@ -25,7 +27,7 @@ from quaderno.config.kinds import group_name
 from quaderno.errors import AudienceRefusedError, LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC, image_check, named_servers, site_api, site_pages
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler, look_at
-from quaderno.hub.login import CallbackHandler, LoginHandler, refused
+from quaderno.hub.login import CallbackHandler, LoginHandler, LogoutHandler, refused
 from quaderno.hub.named_servers import NewServerHandler, SpawnPage
 from quaderno.hub.neighbours import Neighbours
 from quaderno.hub.rates import Rates
@@ -58,13 +60,14 @@ class QuadernoAuthenticator(GenericOAuthenticator):
     patience = 5.0  # seconds that anything waits for the provider which can do without its answer
     login_handler = LoginHandler
     callback_handler = CallbackHandler
-    logout_handler = site_pages.LogoutHandler
+    logout_handler = LogoutHandler
     neighbours: Neighbours | None = None  # the other sites, if there are any
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._discovered_at: float | None = None
+        self._end_session_url: str | None = None
         self._asked_at: dict[str, float] = {}
         self._questions: dict[str, asyncio.Future[Any]] = {}
         self._for_audiences: dict[tuple[str, frozenset[str]], AuthState] = {}
@@ -133,7 +136,21 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         self.authorize_url = found["authorization_endpoint"]
         self.token_url = found["token_endpoint"]
         self.userdata_url = found["userinfo_endpoint"]
+        self._end_session_url = found.get("end_session_endpoint")
         self._discovered_at = now
+
+    async def logout_address(self) -> str | None:
+        """Where a browser ends its login at the provider (OpenID Connect RP-Initiated Logout 1.0);
+        None where there is no such page, or the provider does not answer and was never known."""
+        with suppress(ProviderUnavailableError, TimeoutError):
+            async with asyncio.timeout(self.patience):
+                await self.discover()
+        if self._end_session_url is None:
+            return None
+        wish = {"client_id": self.quaderno.oidc.client_id}
+        if self.quaderno.iam.embedded:  # others may not know the address, and refuse it
+            wish["post_logout_redirect_uri"] = f"{self.quaderno.public_url}/hub/login"
+        return url_concat(self._end_session_url, wish)
 
     # --- who it is
 
@@ -288,13 +305,17 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         tokens.setdefault("refresh_token", refresh_token)
         return tokens
 
-    async def refresh_user(self, user: Any, _handler: Any = None, **_: Any) -> Any:
+    async def refresh_user(self, user: Any, handler: Any = None, **_: Any) -> Any:
         """Ask the provider who this is now, and in which groups; at most once a minute.
 
         False when the person must log in again. A provider that does not answer changes nothing:
         what runs goes on. Nobody waits longer than `patience` for it; what it says later counts the
         next time.
         """
+        # JupyterHub 6.1.1 sets it where a token was shown, and reads it of each browser whose login
+        # has ended: without it, that is a trace in the log.
+        if handler is not None and not hasattr(handler, "_token_authenticated"):
+            handler._token_authenticated = False
         question = self._questions.get(user.name)
         if question is None:
             good_for = min(ASK_AGAIN_AFTER, self.quaderno.oidc.recheck / 2)

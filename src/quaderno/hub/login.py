@@ -3,17 +3,12 @@
 from http import HTTPStatus
 from typing import Any
 
-from jupyterhub.handlers import BaseHandler
-from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler
+from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler, OAuthLogoutHandler
 from tornado import web
 from tornado.httpclient import HTTPClientError
 
 from quaderno.errors import ProviderUnavailableError
 from quaderno.hub import site_pages
-
-# JupyterHub 6.1.1 sets it where a token was shown, and reads it of every browser whose login has
-# ended: without it, that is a trace in the log.
-BaseHandler._token_authenticated = False
 
 
 class LoginHandler(OAuthLoginHandler):
@@ -84,6 +79,19 @@ class CallbackHandler(OAuthCallbackHandler):
                 raise web.HTTPError(HTTPStatus.BAD_REQUEST, _NO_COOKIES) from error
             return True
         return False
+
+
+class LogoutHandler(OAuthLogoutHandler):
+    """Ends the hub's login, and offers to end the provider's."""
+
+    async def handle_logout(self) -> None:
+        """Whoever logs in next at this browser may belong to another site."""
+        self.clear_cookie(self.authenticator.quaderno.site_cookie, path="/")
+        await super().handle_logout()
+
+    async def render_logout_page(self) -> None:
+        address = await self.authenticator.logout_address()
+        self.finish(await self.render_template("logout.html", provider_logout=address))
 
 
 _NO_COOKIES = "Your browser sends no cookies. Allow them for this site, then log in again."

@@ -12,7 +12,6 @@ from typing import Any
 
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.utils import url_path_join
-from oauthenticator.oauth2 import OAuthLogoutHandler
 from tornado import web
 from tornado.httputil import url_concat
 
@@ -122,14 +121,6 @@ class SitesSpawnPage(SpawnPage):
             spawner = about["for_user"].spawner
             spawner.options_elsewhere = placement.options_elsewhere(self._view)
         return super().render_template(name, sync, **about)
-
-
-class LogoutHandler(OAuthLogoutHandler):
-    """Whoever logs in next at this browser may belong elsewhere."""
-
-    async def handle_logout(self) -> None:
-        self.clear_cookie(self.authenticator.quaderno.site_cookie, path="/")
-        await super().handle_logout()
 
 
 def handlers(neighbours: Neighbours) -> list[tuple[Any, ...]]:
