@@ -38,7 +38,7 @@ class Sizes:
 
 QUICK = Sizes(
     rounds=3,
-    clients=(1, 16),
+    clients=(1, 4, 16),
     small_blocks=lambda clients: 16 * MIB // clients,
     large_blocks=lambda clients: 64 * MIB // clients,
     seconds=2,
