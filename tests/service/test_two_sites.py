@@ -125,9 +125,9 @@ def test_who_works_at_a_site_whose_hub_is_away_stays_there(sites: TwoSites) -> N
 
 
 def get(sites: TwoSites, path: str, cookie: str = "") -> httpx.Response:
-    """The answer of bari's director to a browser with this cookie."""
+    """The answer of bari's director to a browser with this cookie, which waits for a hub."""
     url = sites.url.replace(ENDPOINT, ADDRESSES["bari"])
-    return httpx.get(f"{url}{path}", headers={"Cookie": f"quaderno-site={cookie}"})
+    return httpx.get(f"{url}{path}", headers={"Cookie": f"quaderno-site={cookie}"}, timeout=60)
 
 
 def led_to(sites: TwoSites) -> set[str]:
