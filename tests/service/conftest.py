@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
+from tests.service import http_person
 from tests.service.running import Hub, Service, running_service
 
 LOG_LINES = 60
@@ -35,6 +36,17 @@ def hub(service: Service) -> Hub:
         service.config.public_url,
         service.quaderno("token", "create", "tests", *scopes).stdout.strip(),
     )
+
+
+@pytest.fixture(scope="module")
+def adas_server(service: Service, hub: Hub) -> Iterator[None]:
+    """It runs for the tests of a module."""
+    http_person.log_in(service, "ada")
+    if not hub.running("ada"):
+        hub.start("ada")
+    yield
+    if hub.running("ada"):
+        hub.stop("ada")
 
 
 @pytest.fixture(scope="session")

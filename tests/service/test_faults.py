@@ -3,26 +3,16 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from quaderno import supervisor
-from tests.service import http_person
 from tests.service.running import Hub, Service, wait_for
 from tests.service.s3 import object_store
 
-
-@pytest.fixture(scope="module", autouse=True)
-def adas_server(service: Service, hub: Hub) -> Iterator[None]:
-    http_person.log_in(service, "ada")
-    if not hub.running("ada"):
-        hub.start("ada")
-    yield
-    if hub.running("ada"):
-        hub.stop("ada")
+pytestmark = pytest.mark.usefixtures("adas_server")
 
 
 def test_rclone_killed_under_a_running_server(service: Service) -> None:

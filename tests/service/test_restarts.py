@@ -8,21 +8,12 @@ import pytest
 
 from quaderno import supervisor
 from tests.held_engine import HeldEngine, engine_of_the_hub, held_engine
-from tests.service import http_person
 from tests.service.kernel import Kernel
 from tests.service.running import Hub, Service, wait_for
 from tests.service.s3 import ObjectStore, object_store
 from tests.service.work import Work
 
-
-@pytest.fixture(scope="module", autouse=True)
-def adas_server(service: Service, hub: Hub) -> Iterator[None]:
-    http_person.log_in(service, "ada")
-    if not hub.running("ada"):
-        hub.start("ada")
-    yield
-    if hub.running("ada"):
-        hub.stop("ada")
+pytestmark = pytest.mark.usefixtures("adas_server")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import httpx
@@ -20,14 +20,7 @@ from tests.service.running import Hub, Service, wait_for
 Screenshot = Callable[..., None]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def adas_server(service: Service, hub: Hub) -> Iterator[None]:
-    http_person.log_in(service, "ada")
-    if not hub.running("ada"):
-        hub.start("ada")
-    yield
-    if hub.running("ada"):
-        hub.stop("ada")
+pytestmark = pytest.mark.usefixtures("adas_server")
 
 
 def test_files_that_wait_are_told_until_they_are_saved(
