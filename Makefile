@@ -10,8 +10,8 @@ COMPILE = $(UV) pip compile --quiet --generate-hashes --universal --python-versi
 up: ## Install what is missing and start the service
 	@VENV=$(VENV) ./bootstrap.sh && $(VENV)/bin/quaderno up --detach
 
-test: environment ## Run all tests
-	$(TEST_VENV)/bin/pytest
+test: environment ## Run all tests, a file at a time on each of two workers: they wait more than they compute
+	$(TEST_VENV)/bin/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 SOAK = storage_faults keys_expire full_disk in_place running_container rclone_memory
 

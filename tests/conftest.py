@@ -1,8 +1,10 @@
 """What contract and service tests share: a container engine that runs, pictures of pages."""
 
+import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,21 +12,34 @@ import pytest
 from quaderno import host
 from tests.service.running import wait_for
 
+ENGINE = Path("/run/quaderno-tests-engine.pid")
+RUNNING = Path("/run/docker.pid")
 SCREENSHOTS = Path(__file__).parents[1] / "docs" / "images"
 
 
 @pytest.fixture(scope="session")
 def container_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The engine of this machine; where none runs, one is started and stopped again."""
-    if host.engine_answers():
+    """The engine of this machine. Where none runs, one is started, and stopped by the last of the
+    test processes that use it: each holds a shared lock on the file with the engine's pid."""
+    with ENGINE.open("a+") as shared:
+        fcntl.flock(shared, fcntl.LOCK_EX)
+        if not host.engine_answers():
+            host.ensure_engine(tmp_path_factory.mktemp("engine") / "dockerd.log", lambda _: None)
+            ENGINE.write_text(RUNNING.read_text())
+        fcntl.flock(shared, fcntl.LOCK_SH)
         yield
-        return
-    log = tmp_path_factory.mktemp("engine") / "dockerd.log"
-    host.ensure_engine(log, lambda _: None)
-    pid = int(Path("/var/run/docker.pid").read_text())
-    yield
-    os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: not Path(f"/proc/{pid}").exists(), 60, "the end of dockerd")
+        with suppress(BlockingIOError):
+            fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _stop_engine()
+
+
+def _stop_engine() -> None:
+    """End the engine if it is one that a test process has started."""
+    if ENGINE.read_text() and ENGINE.read_text() == RUNNING.read_text():
+        pid = int(RUNNING.read_text())
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not Path(f"/proc/{pid}").exists(), 60, "the end of dockerd")
+    ENGINE.write_text("")
 
 
 @pytest.fixture

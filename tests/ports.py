@@ -1,5 +1,6 @@
 """Ports for what a test starts."""
 
+import os
 import random
 import socket
 import tempfile
@@ -10,12 +11,16 @@ from quaderno.config import Ports
 # Up to net.ipv4.ip_local_port_range: from there on, while something is stopped to be started again,
 # somebody's outgoing connection may have been given its port.
 _FIRST, _END = 20_000, 32_768
+# Each of pytest-xdist's workers has a share: a port is taken some time after it was seen free.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_SHARE = (_END - _FIRST) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
 def free_ports(count: int = len(Ports.model_fields)) -> int:
     """The first of `count` consecutive ports that are free now."""
+    start = _FIRST + _WORKER * _SHARE
     while True:
-        first = random.randrange(_FIRST, _END - count)  # noqa: S311
+        first = random.randrange(start, start + _SHARE - count)  # noqa: S311
         if all(_is_free(port) for port in range(first, first + count)):
             return first
 

@@ -4,6 +4,7 @@ The image carries the digest of what it was built from as a label: building it a
 changed does nothing, and whatever changed is in the next build.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -32,6 +33,7 @@ Progress = Callable[[str], None]
 SOURCE_LABEL = "quaderno.source"
 BASE = Path(__file__).parent / "base"
 _CHECKOUT = Path(__file__).parents[3]
+_TURN = Path("/run/quaderno-image-build.lock")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def build_base(config: Config, progress: Progress, variant: str = "base") -> Non
     """
     reference = base_reference(config, variant)
     engine = _engine()
-    with tempfile.TemporaryDirectory(prefix="quaderno-image-") as scratch:
+    with _alone(), tempfile.TemporaryDirectory(prefix="quaderno-image-") as scratch:
         context = Path(scratch, "context")
         write_context(context, variant)
         source = digest(context)
@@ -89,6 +91,15 @@ def build_base(config: Config, progress: Progress, variant: str = "base") -> Non
         arguments["PACKAGES"] = made_of.packages
         build(context, reference, arguments, log, say)
         say(f"image {reference} is built")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Of several instances on this machine that build at once, one does, and the others find it
+    done: they wait here."""
+    with _TURN.open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
 
 
 def new_log(config: Config) -> Path:
