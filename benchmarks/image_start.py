@@ -19,7 +19,8 @@ from quaderno.config import Config
 from quaderno.hub import server
 from quaderno.hub.options import ServerOptions
 from quaderno.images import build
-from tests.contract.lab_fixtures import environment, hub_api
+from tests.contract.hub_api import HubApi, answering, environment
+from tests.contract.lab_fixtures import gateway
 
 ROUNDS = 10
 TARGET = 0.5
@@ -82,14 +83,13 @@ def _seconds(config: Config, image: str, program: str) -> float:
     client = docker.from_env()
     servers = config.servers
     options = ServerOptions(image, servers.cpu.default, servers.memory.default)
-    gateway = client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
-    with hub_api(gateway) as api:
+    with answering(HubApi(gateway(client.networks.get("bridge")))) as hub:
         container = client.containers.run(
             image,
             ["sleep", "infinity"],
             detach=True,
             user=server.USER,
-            environment={**server.environment(config, options), **environment(api)},
+            environment={**server.environment(config, options), **environment(hub.url)},
             nano_cpus=int(options.cpu * 1e9),
             mem_limit=options.memory,
             **server.host_config(config, options),

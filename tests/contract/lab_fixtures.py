@@ -1,13 +1,10 @@
 """JupyterLab of the base image in a container, with as much of a hub as it asks for."""
 
-import json
 import secrets
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +15,7 @@ from docker.models.networks import Network
 
 from quaderno import config as configuration
 from quaderno.images import build
+from tests.contract.hub_api import ANNAS_TOKEN, HubApi, answering, environment
 from tests.contract.node_fixtures import Node
 from tests.contract.storage_fixtures import eventually
 
@@ -29,7 +27,6 @@ CONFINED: dict[str, Any] = {
     "mem_limit": "1g",
     "pids_limit": 4096,
 }
-USER = {"name": "anna", "kind": "user", "admin": False, "groups": [], "scopes": ["access:servers"]}
 
 
 @dataclass(frozen=True)
@@ -48,33 +45,19 @@ class Lab:
 
 
 @contextmanager
-def hub_api(address: str) -> Iterator[str]:
-    """The hub's API as far as a server asks it; yields its URL."""
+def bridge(client: docker.DockerClient) -> Iterator[Network]:
+    """A network for servers."""
+    network = client.networks.create(f"quaderno-test-{secrets.token_hex(4)}", driver="bridge")
+    network.reload()
+    try:
+        yield network
+    finally:
+        network.remove()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            asks_who = self.path.endswith("/user")
-            known = not asks_who or self.headers["Authorization"] == "token anna's"
-            body = json.dumps(USER if asks_who else {"version": "6.1"}).encode()
-            self.send_response(200 if known else 403)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
 
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer((address, 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://{address}:{server.server_port}/hub/api"
-        finally:
-            server.shutdown()
-            thread.join()
+def gateway(network: Network) -> str:
+    """This machine's address there."""
+    return str(network.attrs["IPAM"]["Config"][0]["Gateway"])
 
 
 class Engine:
@@ -91,21 +74,18 @@ class Engine:
             stack.callback(client.close)
             config = configuration.generate(Path(directory))
             build.build_base(config, print)
-            name = f"quaderno-test-{secrets.token_hex(4)}"
-            network = client.networks.create(name, driver="bridge")
-            stack.callback(network.remove)
-            network.reload()
+            network = stack.enter_context(bridge(client))
             yield cls(client, build.base_reference(config), network)
 
     @contextmanager
     def lab(self, **options: Any) -> Iterator[Lab]:
         """Anna's JupyterLab in a new container, once it answers."""
         with ExitStack() as stack:
-            api = stack.enter_context(hub_api(self._network.attrs["IPAM"]["Config"][0]["Gateway"]))
+            hub = stack.enter_context(answering(HubApi(gateway(self._network))))
             container = self._client.containers.create(
                 self._image,
                 **CONFINED,
-                environment=environment(api),
+                environment=environment(hub.url),
                 network=self._network.name,
                 **options,
             )
@@ -113,21 +93,6 @@ class Engine:
             container.start()
             client = stack.enter_context(client_of(container, self._network))
             yield Lab(container, client)
-
-
-def environment(api: str) -> dict[str, str]:
-    """What the hub tells Anna's server."""
-    return {
-        "JUPYTERHUB_API_TOKEN": "the server's",
-        "JUPYTERHUB_API_URL": api,
-        "JUPYTERHUB_BASE_URL": "/",
-        "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-anna",
-        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers"]',
-        "JUPYTERHUB_OAUTH_CALLBACK_URL": "/user/anna/oauth_callback",
-        "JUPYTERHUB_SERVICE_PREFIX": "/user/anna/",
-        "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8888/user/anna/",
-        "JUPYTERHUB_USER": "anna",
-    }
 
 
 def node_binds(node: Node) -> dict[str, dict[str, str]]:
@@ -145,7 +110,7 @@ def client_of(container: Container, network: Network) -> Iterator[httpx.Client]:
     container.reload()
     address = container.attrs["NetworkSettings"]["Networks"][network.name]["IPAddress"]
     url = f"http://{address}:8888/user/anna/"
-    with httpx.Client(base_url=url, headers={"Authorization": "token anna's"}) as client:
+    with httpx.Client(base_url=url, headers={"Authorization": f"token {ANNAS_TOKEN}"}) as client:
         eventually(lambda: _answers(client), 60, "JupyterLab answers")
         yield client
 

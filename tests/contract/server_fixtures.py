@@ -1,13 +1,10 @@
 """Anna's server in a container of the base image, or of one made from it, on the host's network."""
 
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import docker
 import jwt
@@ -15,14 +12,14 @@ import jwt
 from quaderno.config import Config
 from quaderno.hub import server
 from quaderno.hub.options import ServerOptions
+from tests.contract import hub_api
+from tests.contract.hub_api import SERVERS_TOKEN, Asked, HubApi, answering
 from tests.contract.storage_fixtures import Issuer, eventually
 
 ISSUER = "https://iam.example.org"  # `oidc-token` takes an issuer for one only with https
-API = "/hub/api"
-USER = {"name": "anna", "kind": "user", "admin": False, "groups": [], "scopes": ["access:servers"]}
 
 
-class Hub(ThreadingHTTPServer):
+class Hub(HubApi):
     """The hub's API as far as Anna's server asks it, with keys of the real store.
 
     `refusal` makes it refuse whatever is asked for; `life`, in seconds, is how long it says that
@@ -30,10 +27,8 @@ class Hub(ThreadingHTTPServer):
     refuses.
     """
 
-    daemon_threads = True
-
     def __init__(self, config: Config, issuer: Issuer) -> None:
-        super().__init__(("127.0.0.1", config.ports.hub), _Handler)
+        super().__init__("127.0.0.1", config.ports.hub)
         self.issuer = issuer
         self.queries: list[dict[str, list[str]]] = []
         self.keys_given = 0
@@ -45,16 +40,14 @@ class Hub(ThreadingHTTPServer):
         self.life: float | None = None
         self.spoiled = 0
 
-    def answer(self, path: str, query: str, authorization: str) -> tuple[int, Any]:
-        if path == f"{API}/user":
-            return 200, USER
-        what = path.removeprefix(f"{API}/quaderno/users/anna/")
+    def answer(self, asked: Asked) -> tuple[int, Any]:
+        what = asked.path.removeprefix("/quaderno/users/anna/")
         if what not in ("access-token", "s3-keys"):
-            return 200, {"version": "6.1"}
-        if authorization != "token of-the-server":
+            return super().answer(asked)
+        if asked.token != SERVERS_TOKEN:
             return 403, {"message": f"These are not your {what}."}
         if what == "access-token":
-            self.queries.append(parse_qs(query))
+            self.queries.append(parse_qs(asked.query))
         if self.refusal:
             return self.refusal[0], {"message": self.refusal[1]}
         return 200, self._access_token() if what == "access-token" else self._keys()
@@ -75,26 +68,6 @@ class Hub(ThreadingHTTPServer):
             self.spoiled -= 1
             keys["Token"] = keys["Token"][:-8] + "spoiled."
         return keys
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        url = urlsplit(self.path)
-        authorization = self.headers["Authorization"] or ""
-        status, answer = self.server.answer(url.path, url.query, authorization)
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *arguments: object) -> None:
-        pass
 
 
 class Server:
@@ -130,14 +103,10 @@ def running_server(config: Config, issuer: Issuer, image: str) -> Iterator[Serve
     engine = docker.from_env()
     with ExitStack() as stack:
         stack.callback(engine.close)
-        hub = stack.enter_context(Hub(config, issuer))
-        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        stack.callback(thread.join)
-        stack.callback(hub.shutdown)
+        hub = stack.enter_context(answering(Hub(config, issuer)))
         container = engine.containers.create(
             image,
-            environment={**server.environment(config, options), **_environment(config)},
+            environment={**server.environment(config, options), **_environment(config, hub)},
             network_mode="host",
             user=server.USER,
             mem_limit=2**30,
@@ -151,19 +120,11 @@ def running_server(config: Config, issuer: Issuer, image: str) -> Iterator[Serve
         yield anna
 
 
-def _environment(config: Config) -> dict[str, str]:
+def _environment(config: Config, hub: Hub) -> dict[str, str]:
     """What the hub gives besides, and addresses as they are on the host's network."""
     return {
         "AWS_ENDPOINT_URL_S3": config.store_endpoint,
         "AWS_ENDPOINT_URL_STS": config.store_endpoint,
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{config.ports.servers_s3}/s3-keys",
-        "JUPYTERHUB_API_TOKEN": "of-the-server",
-        "JUPYTERHUB_API_URL": f"http://127.0.0.1:{config.ports.hub}{API}",
-        "JUPYTERHUB_BASE_URL": "/",
-        "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-anna",
-        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers"]',
-        "JUPYTERHUB_OAUTH_CALLBACK_URL": "/user/anna/oauth_callback",
-        "JUPYTERHUB_SERVICE_PREFIX": "/user/anna/",
-        "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{config.ports.web}/user/anna/",
-        "JUPYTERHUB_USER": "anna",
+        **hub_api.environment(hub.url, f"http://127.0.0.1:{config.ports.web}"),
     }

@@ -2,7 +2,6 @@
 
 import json
 import re
-import secrets
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,7 +19,8 @@ from quaderno import config as configuration
 from quaderno.errors import HostError
 from quaderno.images import build, host, parent
 from quaderno.storage import buckets
-from tests.contract.lab_fixtures import CONFINED, client_of, environment, hub_api
+from tests.contract.hub_api import HubApi, answering, environment
+from tests.contract.lab_fixtures import CONFINED, bridge, client_of, gateway
 from tests.contract.storage_fixtures import Hub, Issuer, Store, new_config
 
 
@@ -222,17 +222,15 @@ def _layers(archive: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
 
 @pytest.fixture
 def network(engine: docker.DockerClient) -> Iterator[Network]:
-    network = engine.networks.create(f"quaderno-test-{secrets.token_hex(4)}", driver="bridge")
-    network.reload()
-    yield network
-    network.remove()
+    with bridge(engine) as network:
+        yield network
 
 
 @pytest.fixture
 def lab(network: Network, run: Callable[..., Container]) -> Iterator[httpx.Client]:
     """A client of Anna's JupyterLab, which was started by the image's own command."""
-    with hub_api(network.attrs["IPAM"]["Config"][0]["Gateway"]) as api:
-        container = run(environment=environment(api), network=network.name)
+    with answering(HubApi(gateway(network))) as hub:
+        container = run(environment=environment(hub.url), network=network.name)
         with client_of(container, network) as client:
             yield client
 
@@ -249,8 +247,8 @@ def test_jupyterlab_opens_on_workarea(lab: httpx.Client) -> None:
 def test_it_runs_as_whatever_user_a_cluster_chooses(
     network: Network, run: Callable[..., Container]
 ) -> None:
-    with hub_api(network.attrs["IPAM"]["Config"][0]["Gateway"]) as api:
-        container = run(environment=environment(api), network=network.name, user="123456:0")
+    with answering(HubApi(gateway(network))) as hub:
+        container = run(environment=environment(hub.url), network=network.name, user="123456:0")
         with client_of(container, network) as client:
             notebook = {"type": "notebook"}
             assert client.post("api/contents", json=notebook).status_code == 201

@@ -1,25 +1,23 @@
 """Quaderno's part of JupyterLab, in a real browser, with a hub that tests can break."""
 
-import json
 import re
-import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import docker
 import httpx
 import pytest
+from docker.models.networks import Network
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from quaderno import config as configuration
 from quaderno.images import build
+from tests.contract.hub_api import Asked, HubApi, answering, environment
+from tests.contract.lab_fixtures import bridge, client_of, gateway
 from tests.contract.storage_fixtures import eventually
 
-USER = {"name": "anna", "kind": "user", "admin": False, "groups": [], "scopes": ["access:servers"]}
 READY: dict[str, Any] = {
     "user": "anna",
     "node": "here",
@@ -41,53 +39,30 @@ EXPIRES_AT = 1_900_000_000  # Unix seconds
 SOON = 15_000  # milliseconds; the page looks every five seconds while it has reason to
 
 
-class Hub(ThreadingHTTPServer):
-    """The hub's API as far as Anna's server asks it; `refresh` puts a file into `files`."""
-
-    daemon_threads = True
+class Hub(HubApi):
+    """Also asked for tokens and for Anna's storage; `refresh` puts a file into `files`."""
 
     def __init__(self, address: str, files: Path) -> None:
-        super().__init__((address, 0), _Handler)
-        self.url = f"http://{address}:{self.server_port}/hub/api"
+        super().__init__(address)
         self.files = files
         self.storage: tuple[int, Any] = (200, READY)
         self.token: tuple[int, Any] = (200, {"access_token": "t", "expires_at": EXPIRES_AT})
 
-    def answer(self, method: str, path: str) -> tuple[int, Any]:
-        if path.endswith("/user"):
-            return 200, USER
-        if path.endswith("/anna/access-token"):
+    def answer(self, asked: Asked) -> tuple[int, Any]:
+        if asked.path.endswith("/anna/access-token"):
             return self.token
-        if path.endswith("/anna/storage"):
+        if asked.path.endswith("/anna/storage"):
             return self.storage
-        if (method, path[-8:]) == ("POST", "/refresh"):
+        if (asked.method, asked.path[-8:]) == ("POST", "/refresh"):
             (self.files / "through-s3.txt").write_text("from elsewhere")
             return 200, {}
-        if (method, path[-9:]) == ("POST", "/clean-up"):
+        if (asked.method, asked.path[-9:]) == ("POST", "/clean-up"):
             self.says(level="warning", message="You can delete files.", quota=CLEANING)
             return self.storage
-        return 200, {"version": "6.1"}
+        return super().answer(asked)
 
     def says(self, **changes: Any) -> None:
         self.storage = (200, {**READY, **changes})
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, answer = self.server.answer(self.command, self.path)
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *arguments: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -97,25 +72,15 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture(scope="module")
-def network(stack: ExitStack) -> Any:
-    engine = docker.from_env()
-    stack.callback(engine.close)
-    network = engine.networks.create(f"quaderno-test-{secrets.token_hex(4)}", driver="bridge")
-    stack.callback(network.remove)
-    network.reload()
-    return network
+def network(stack: ExitStack, engine: docker.DockerClient) -> Network:
+    return stack.enter_context(bridge(engine))
 
 
 @pytest.fixture(scope="module")
-def module_hub(stack: ExitStack, network: Any, tmp_path_factory: pytest.TempPathFactory) -> Hub:
+def module_hub(stack: ExitStack, network: Network, tmp_path_factory: pytest.TempPathFactory) -> Hub:
     files = tmp_path_factory.mktemp("files")
     files.chmod(0o755)
-    hub = stack.enter_context(Hub(network.attrs["IPAM"]["Config"][0]["Gateway"], files))
-    thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    stack.callback(thread.join)
-    stack.callback(hub.shutdown)
-    return hub
+    return stack.enter_context(answering(Hub(gateway(network), files)))
 
 
 @pytest.fixture
@@ -127,48 +92,27 @@ def hub(module_hub: Hub) -> Hub:
 
 @pytest.fixture(scope="module")
 def lab(
-    stack: ExitStack, network: Any, module_hub: Hub, tmp_path_factory: pytest.TempPathFactory
+    stack: ExitStack,
+    engine: docker.DockerClient,
+    network: Network,
+    module_hub: Hub,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> httpx.Client:
     """A client of Anna's JupyterLab."""
     config = configuration.generate(tmp_path_factory.mktemp("image"))
     build.build_base(config, print)
-    environment = {
-        "CPU_LIMIT": "0.5",
-        "MEM_LIMIT": str(2**30),
-        "JUPYTERHUB_API_TOKEN": "the server's",
-        "JUPYTERHUB_API_URL": module_hub.url,
-        "JUPYTERHUB_BASE_URL": "/",
-        "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-anna",
-        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers"]',
-        "JUPYTERHUB_OAUTH_CALLBACK_URL": "/user/anna/oauth_callback",
-        "JUPYTERHUB_SERVICE_PREFIX": "/user/anna/",
-        "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8888/user/anna/",
-        "JUPYTERHUB_USER": "anna",
-    }
-    container = network.client.containers.run(
+    limits = {"CPU_LIMIT": "0.5", "MEM_LIMIT": str(2**30)}
+    container = engine.containers.run(
         build.base_reference(config),
         detach=True,
-        environment=environment,
+        environment={**limits, **environment(module_hub.url)},
         network=network.name,
         user="1000:100",
         cap_drop=["ALL"],
         volumes={str(module_hub.files): {"bind": "/workarea/cloud_storage/anna", "mode": "ro"}},
     )
     stack.callback(container.remove, force=True, v=True)
-    container.reload()
-    address = container.attrs["NetworkSettings"]["Networks"][network.name]["IPAddress"]
-    url = f"http://{address}:8888/user/anna/"
-    headers = {"Authorization": "token anna's"}
-    client = stack.enter_context(httpx.Client(base_url=url, headers=headers))
-    eventually(lambda: _answers(client), 30, "JupyterLab answers")
-    return client
-
-
-def _answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("api").status_code == 200
-    except httpx.TransportError:
-        return False
+    return stack.enter_context(client_of(container, network))
 
 
 @pytest.fixture(scope="module")
@@ -364,7 +308,7 @@ def test_the_extensions_work_and_ask_nobody_else(page: Page, lab: httpx.Client) 
 
 
 def test_a_program_of_ones_own_is_seen_through_the_server_by_its_user_only(
-    network: Any, lab: httpx.Client
+    network: Network, lab: httpx.Client
 ) -> None:
     network.reload()
     (container,) = network.containers
