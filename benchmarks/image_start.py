@@ -19,8 +19,9 @@ from quaderno.config import Config
 from quaderno.hub import server
 from quaderno.hub.options import ServerOptions
 from quaderno.images import build
-from tests.contract.hub_api import HubApi, answering, environment
+from tests.contract.hub_api import HubApi, environment
 from tests.contract.lab_fixtures import gateway
+from tests.serving import serving
 
 ROUNDS = 10
 TARGET = 0.5
@@ -83,7 +84,7 @@ def _seconds(config: Config, image: str, program: str) -> float:
     client = docker.from_env()
     servers = config.servers
     options = ServerOptions(image, servers.cpu.default, servers.memory.default)
-    with answering(HubApi(gateway(client.networks.get("bridge")))) as hub:
+    with serving(HubApi(gateway(client.networks.get("bridge")))) as hub:
         container = client.containers.run(
             image,
             ["sleep", "infinity"],

@@ -6,16 +6,13 @@ real: hub, edge, the routes, the engine for all other questions.
 """
 
 import asyncio
-import json
 import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import httpx
 from jupyterhub import orm
@@ -27,6 +24,7 @@ from websockets.http11 import Request, Response
 from quaderno import names
 from quaderno.config import Config
 from quaderno.hub import database
+from tests.serving import Quiet, serving
 
 _REAL_ENGINE = "/var/run/docker.sock"
 
@@ -71,18 +69,18 @@ class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """A hub that was killed hears no answer."""
 
 
-class _Question(BaseHTTPRequestHandler):
+class _Question(Quiet):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         if "-simulated" in self.path and self.path.endswith("/json"):
-            self._answer(HTTPStatus.OK, {"State": {"Running": True}})
+            self.send_json(HTTPStatus.OK, {"State": {"Running": True}})
         elif "-simulated" in self.path and self.path.endswith("/wait"):
             threading.Event().wait()  # it does not end
         else:
             self._forward()
 
-    do_POST = do_DELETE = do_GET  # noqa: N815
+    do_POST = do_DELETE = do_GET
 
     def _forward(self) -> None:
         transport = httpx.HTTPTransport(uds=_REAL_ENGINE)
@@ -91,30 +89,13 @@ class _Question(BaseHTTPRequestHandler):
         with httpx.Client(transport=transport, base_url="http://engine", timeout=60) as engine:
             headers = {"Content-Type": kind} if kind else {}
             answer = engine.request(self.command, self.path, content=body, headers=headers)
-        self._answer(HTTPStatus(answer.status_code), answer.json() if answer.content else None)
-
-    def _answer(self, status: HTTPStatus, content: Any) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
-        """Quiet."""
+        self.send_json(answer.status_code, answer.json() if answer.content else None)
 
 
 @contextmanager
 def engine(path: Path) -> Iterator[Engine]:
-    with Engine(path) as listening:
-        thread = threading.Thread(target=listening.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield listening
-        finally:
-            listening.shutdown()
-            thread.join()
+    with serving(Engine(path)) as listening:
+        yield listening
 
 
 # --- their websockets

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from quaderno.config import Config
+from tests.serving import serving
 
 _REAL = "/var/run/docker.sock"
 
@@ -78,15 +79,11 @@ def _hang_up(end: socket.socket) -> None:
 @contextmanager
 def held_engine(path: Path) -> Iterator[HeldEngine]:
     """Listens at `path`, which programs find as DOCKER_HOST in its `address`."""
-    with HeldEngine(path) as engine:
-        thread = threading.Thread(target=engine.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving(HeldEngine(path)) as engine:
         try:
             yield engine
         finally:
             engine.release()
-            engine.shutdown()
-            thread.join()
     path.unlink()
 
 

@@ -238,7 +238,7 @@ class _HubHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_GET
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Nothing to the operator's terminal."""

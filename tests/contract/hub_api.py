@@ -1,13 +1,11 @@
 """The hub's API as far as Anna's server asks it."""
 
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, TypeVar
+from http.server import ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
+
+from tests.serving import Quiet
 
 PREFIX = "/hub/api"
 USER = {"name": "anna", "kind": "user", "admin": False, "groups": [], "scopes": ["access:servers"]}
@@ -41,7 +39,7 @@ class HubApi(ThreadingHTTPServer):
         return 200, {"version": "6.1"}
 
 
-class _Question(BaseHTTPRequestHandler):
+class _Question(Quiet):
     server: HubApi
 
     def do_GET(self) -> None:
@@ -49,33 +47,9 @@ class _Question(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         path = url.path.removeprefix(PREFIX)
         token = (self.headers["Authorization"] or "").removeprefix("token ")
-        status, content = self.server.answer(Asked(self.command, path, url.query, token))
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.send_json(*self.server.answer(Asked(self.command, path, url.query, token)))
 
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-H = TypeVar("H", bound=HubApi)
-
-
-@contextmanager
-def answering(hub: H) -> Iterator[H]:
-    """`hub`, which answers."""
-    with hub:
-        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield hub
-        finally:
-            hub.shutdown()
-            thread.join()
+    do_POST = do_GET
 
 
 def environment(api: str, service: str = "http://0.0.0.0:8888") -> dict[str, str]:

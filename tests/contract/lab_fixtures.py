@@ -15,9 +15,10 @@ from docker.models.networks import Network
 
 from quaderno import config as configuration
 from quaderno.images import build
-from tests.contract.hub_api import ANNAS_TOKEN, HubApi, answering, environment
+from tests.contract.hub_api import ANNAS_TOKEN, HubApi, environment
 from tests.contract.node_fixtures import Node
 from tests.contract.storage_fixtures import eventually
+from tests.serving import serving
 
 # What the hub's spawner asks of the engine for every server.
 CONFINED: dict[str, Any] = {
@@ -81,7 +82,7 @@ class Engine:
     def lab(self, **options: Any) -> Iterator[Lab]:
         """Anna's JupyterLab in a new container, once it answers."""
         with ExitStack() as stack:
-            hub = stack.enter_context(answering(HubApi(gateway(self._network))))
+            hub = stack.enter_context(serving(HubApi(gateway(self._network))))
             container = self._client.containers.create(
                 self._image,
                 **CONFINED,

@@ -13,8 +13,9 @@ from quaderno.config import Config
 from quaderno.hub import server
 from quaderno.hub.options import ServerOptions
 from tests.contract import hub_api
-from tests.contract.hub_api import SERVERS_TOKEN, Asked, HubApi, answering
+from tests.contract.hub_api import SERVERS_TOKEN, Asked, HubApi
 from tests.contract.storage_fixtures import Issuer, eventually
+from tests.serving import serving
 
 ISSUER = "https://iam.example.org"  # `oidc-token` takes an issuer for one only with https
 
@@ -103,7 +104,7 @@ def running_server(config: Config, issuer: Issuer, image: str) -> Iterator[Serve
     engine = docker.from_env()
     with ExitStack() as stack:
         stack.callback(engine.close)
-        hub = stack.enter_context(answering(Hub(config, issuer)))
+        hub = stack.enter_context(serving(Hub(config, issuer)))
         container = engine.containers.create(
             image,
             environment={**server.environment(config, options), **_environment(config, hub)},

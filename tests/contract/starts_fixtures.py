@@ -7,10 +7,8 @@ import socketserver
 import struct
 import subprocess
 import tarfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from quaderno.config import Config
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
 from quaderno.images.parent import PARENT
 from tests.ports import free_ports
+from tests.serving import Quiet, serving
 
 WHO = "ada"
 LEAST_MEMORY = 30 * 2**20  # bytes
@@ -49,7 +48,7 @@ class Agent(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.errors = 0  # as many requests as it answers with one from now on
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet):
     server: Agent
 
     def do_GET(self) -> None:
@@ -58,17 +57,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command == "DELETE":
             self.server.servers.discard(self.path)
         used = [{"user": WHO, "servers": [""] if self.server.servers else []}]
-        body = json.dumps({"state": "READY", "reason": "", "users": used}).encode()
-        self.send_response(500 if self.server.errors else 200)
+        status = 500 if self.server.errors else 200
         self.server.errors = max(0, self.server.errors - 1)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.send_json(status, {"state": "READY", "reason": "", "users": used})
 
-    do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815
-
-    def log_message(self, *arguments: object) -> None:
-        pass
+    do_PUT = do_POST = do_DELETE = do_GET
 
 
 class Starts:
@@ -181,18 +174,11 @@ def running_starts(directory: Path) -> Iterator[Starts]:
         place.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "--bind", config.mounts, config.mounts], check=True)
     subprocess.run(["mount", "--make-rshared", config.mounts], check=True)
-    agent = Agent(config.agent_socket)
-    thread = threading.Thread(target=agent.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    starts = Starts(config, agent)
     try:
-        yield starts
-        assert starts.leftovers() == []
+        with serving(Agent(config.agent_socket)) as agent, closing(Starts(config, agent)) as starts:
+            yield starts
+            assert starts.leftovers() == []
     finally:
-        starts.close()
-        agent.shutdown()
-        thread.join()
-        agent.server_close()
         subprocess.run(["umount", config.mounts], check=True)
         with docker.APIClient() as client:
             client.remove_network(config.instance)

@@ -1,6 +1,5 @@
 """Real parts for the storage contracts: an identity provider, the store, a hub's key endpoint."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from quaderno.errors import StorageError, StorageRefusedError
 from quaderno.hub.vouching import Voucher
 from quaderno.storage import seaweedfs, sts, trust
 from tests.ports import free_ports
+from tests.serving import Quiet, serving
 
 KEY_ID = "test"
 SILENCE = 300  # seconds at most that a hub does not answer
@@ -156,34 +156,16 @@ def json_server(
     """An HTTP server on loopback whose GET answers are `answer(path, headers)`, and its POST
     answers `posted(body)`."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
-            self._send(*answer(self.path, self.headers))
+            self.send_json(*answer(self.path, self.headers))
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            self._send(*posted(body.decode()))
+            self.send_json(*posted(body.decode()))
 
-        def _send(self, status: int, body: Any) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", port), Handler)):
         yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class Program:

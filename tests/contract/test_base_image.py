@@ -19,9 +19,10 @@ from quaderno import config as configuration
 from quaderno.errors import HostError
 from quaderno.images import build, host, parent
 from quaderno.storage import buckets
-from tests.contract.hub_api import HubApi, answering, environment
+from tests.contract.hub_api import HubApi, environment
 from tests.contract.lab_fixtures import CONFINED, bridge, client_of, gateway
 from tests.contract.storage_fixtures import Hub, Issuer, Store, new_config
+from tests.serving import serving
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +230,7 @@ def network(engine: docker.DockerClient) -> Iterator[Network]:
 @pytest.fixture
 def lab(network: Network, run: Callable[..., Container]) -> Iterator[httpx.Client]:
     """A client of Anna's JupyterLab, which was started by the image's own command."""
-    with answering(HubApi(gateway(network))) as hub:
+    with serving(HubApi(gateway(network))) as hub:
         container = run(environment=environment(hub.url), network=network.name)
         with client_of(container, network) as client:
             yield client
@@ -247,7 +248,7 @@ def test_jupyterlab_opens_on_workarea(lab: httpx.Client) -> None:
 def test_it_runs_as_whatever_user_a_cluster_chooses(
     network: Network, run: Callable[..., Container]
 ) -> None:
-    with answering(HubApi(gateway(network))) as hub:
+    with serving(HubApi(gateway(network))) as hub:
         container = run(environment=environment(hub.url), network=network.name, user="123456:0")
         with client_of(container, network) as client:
             notebook = {"type": "notebook"}

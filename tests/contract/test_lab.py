@@ -14,9 +14,10 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from quaderno import config as configuration
 from quaderno.images import build
-from tests.contract.hub_api import Asked, HubApi, answering, environment
+from tests.contract.hub_api import Asked, HubApi, environment
 from tests.contract.lab_fixtures import bridge, client_of, gateway
 from tests.contract.storage_fixtures import eventually
+from tests.serving import serving
 
 READY: dict[str, Any] = {
     "user": "anna",
@@ -80,7 +81,7 @@ def network(stack: ExitStack, engine: docker.DockerClient) -> Network:
 def module_hub(stack: ExitStack, network: Network, tmp_path_factory: pytest.TempPathFactory) -> Hub:
     files = tmp_path_factory.mktemp("files")
     files.chmod(0o755)
-    return stack.enter_context(answering(Hub(gateway(network), files)))
+    return stack.enter_context(serving(Hub(gateway(network), files)))
 
 
 @pytest.fixture

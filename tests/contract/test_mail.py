@@ -12,6 +12,7 @@ from quaderno import undelivered
 from tests.contract.identity_fixtures import Browser, running_provider
 from tests.contract.storage_fixtures import eventually
 from tests.ports import free_ports
+from tests.serving import serving
 
 
 class SlowServer(socketserver.ThreadingTCPServer):
@@ -45,13 +46,9 @@ class _Session(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[SlowServer]:
-    with SlowServer(free_ports(1)) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving(SlowServer(free_ports(1))) as server:
         yield server
         server.speaks.set()
-        server.shutdown()
-        thread.join()
 
 
 def test_pages_do_not_wait_for_it(server: SlowServer, tmp_path: Path) -> None:

@@ -11,10 +11,9 @@ import socket
 import ssl
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -27,12 +26,13 @@ from quaderno import config as quaderno_config
 from quaderno.config import Config
 from tests.ports import free_ports
 from tests.service.running import wait_for
+from tests.serving import Quiet, serving
 
 EDGE = components.named("edge")
 HUB = components.named("hub")
 
 
-class Upstream(BaseHTTPRequestHandler):
+class Upstream(Quiet):
     """Says which service it is, what was asked, and who it was told is asking."""
 
     def do_GET(self) -> None:
@@ -46,27 +46,15 @@ class Upstream(BaseHTTPRequestHandler):
             return
         port = self.connection.getsockname()[1]
         body = f"{port} {self.path} {self.headers['X-Forwarded-For']}"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
+        self.send(200, body.encode())
 
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
-        """Quiet."""
+    do_POST = do_GET
 
 
 @contextlib.contextmanager
 def listening(port: int) -> Iterator[None]:
-    with ThreadingHTTPServer(("127.0.0.1", port), Upstream) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", port), Upstream)):
+        yield
 
 
 @pytest.fixture(scope="module")

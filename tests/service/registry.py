@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import docker
@@ -21,6 +21,7 @@ import yaml
 
 from tests.ports import free_ports
 from tests.service.running import wait_for
+from tests.serving import Quiet, serving
 
 _CHUNK = 1 << 15
 # Answers any request, so that the hub takes it for a notebook server; Debian has perl everywhere.
@@ -69,7 +70,7 @@ class Registry(ThreadingHTTPServer):
         """An engine that hangs up in the middle is what some tests are about."""
 
 
-class _Forward(BaseHTTPRequestHandler):
+class _Forward(Quiet):
     """Requests as they come, answers as `server` is told."""
 
     server: Registry
@@ -94,7 +95,7 @@ class _Forward(BaseHTTPRequestHandler):
         finally:
             upstream.close()
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET
 
     def _head(self, status: HTTPStatus, headers: dict[str, str]) -> None:
         self.send_response_only(status)
@@ -121,9 +122,6 @@ class _Forward(BaseHTTPRequestHandler):
         if left:
             self.server.flows.wait()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing to the test's output."""
-
 
 @contextmanager
 def running_registry() -> Iterator[Registry]:
@@ -141,17 +139,12 @@ def running_registry() -> Iterator[Registry]:
         process = subprocess.Popen(
             ["docker-registry", "serve", str(directory / "config.yml")], stdout=log, stderr=log
         )
-    registry = Registry(port)
-    serving = threading.Thread(target=registry.serve_forever)
-    serving.start()
     try:
-        wait_for(lambda: _answers(port), 20, "the registry's answer")
-        yield registry
+        with serving(Registry(port)) as registry:
+            wait_for(lambda: _answers(port), 20, "the registry's answer")
+            yield registry
+            registry.behave()
     finally:
-        registry.behave()
-        registry.shutdown()
-        serving.join()
-        registry.server_close()
         process.terminate()
         process.wait(30)
         shutil.rmtree(directory)

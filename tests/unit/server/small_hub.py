@@ -1,15 +1,17 @@
 """A hub as Anna's server sees it: an address, a token, and whatever a test has it answer."""
 
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
+
+from tests.serving import Quiet, serving
 
 TOKEN = "token-of-the-server"
 PREFIX = "/hub/api/quaderno/users/anna/"
 
 
-class SmallHub(ThreadingHTTPServer):
+class SmallHub(ThreadingHTTPServer, ABC):
     """Listens on a port of its own; what it answers is each test's."""
 
     daemon_threads = True
@@ -17,9 +19,9 @@ class SmallHub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
 
+    @abstractmethod
     def answer(self, method: str, path: str, authorization: str | None) -> tuple[int, bytes]:
         """Status and body."""
-        raise NotImplementedError
 
     @property
     def environment(self) -> dict[str, str]:
@@ -33,17 +35,11 @@ class SmallHub(ThreadingHTTPServer):
     @contextmanager
     def serving(self) -> Iterator[None]:
         """It answers as long as this lasts."""
-        thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
-        with self:
-            thread.start()
-            try:
-                yield
-            finally:
-                self.shutdown()
-                thread.join()
+        with serving(self):
+            yield
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet):
     server: SmallHub
 
     def do_GET(self) -> None:
@@ -53,7 +49,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
 
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *arguments: object) -> None:
-        pass
+    do_POST = do_GET
