@@ -47,10 +47,7 @@ def run(people: int = PEOPLE, rounds: int = ROUNDS) -> Iterator[str]:
 
 
 def _come_in(service: Service, name: str) -> None:
-    email = f"{name}@example.org"
-    service.quaderno(
-        "user", "add", name, "--email", email, "--password-stdin", text=_PASSWORD + "\n"
-    )
+    service.register(name, _PASSWORD)
     http_person.log_in(service, name, _PASSWORD)
 
 

@@ -61,6 +61,15 @@ class Service:
             assert result.returncode == 0, f"{arguments}: {result.stdout}\n{result.stderr}"
         return result
 
+    def register(self, name: str, password: str, *options: str) -> str:
+        """Add a person as an operator does; their e-mail address."""
+        email = f"{name}@example.org"
+        self.quaderno(
+            "user", "add", name, "--email", email, *options, "--password-stdin",
+            text=password + "\n",
+        )  # fmt: skip
+        return email
+
     def status(self) -> dict[str, Component]:
         answer = json.loads(self.quaderno("status", "--json", check=False).stdout)
         return {
@@ -160,10 +169,7 @@ def running_service(first_port: int | None = None, **sections: Any) -> Iterator[
     try:
         service.quaderno("up", "--detach")
         for name, password in PASSWORDS.items() if service.config.iam.embedded else ():
-            email = f"{name}@example.org"
-            service.quaderno(
-                "user", "add", name, "--email", email, "--password-stdin", text=password + "\n"
-            )
+            service.register(name, password)
         yield service
     except BaseException:
         sys.stderr.write(service.last_lines(40))

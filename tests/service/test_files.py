@@ -19,10 +19,7 @@ SOON = 60_000  # milliseconds
 
 @pytest.fixture(scope="module")
 def dora(service: Service) -> str:
-    service.quaderno(
-        *("user", "add", "dora", "--email", "dora@example.org", "--password-stdin"),
-        text=PASSWORD + "\n",
-    )
+    service.register("dora", PASSWORD)
     return "dora"
 
 

@@ -1,27 +1,19 @@
 """What JupyterLab says of a person's storage, while their files come, go and have to wait."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from quaderno import supervisor
-from tests.service import http_person, people
-from tests.service.running import Hub, Service, wait_for
+from tests.service import people
+from tests.service.running import Service, wait_for
 from tests.service.s3 import object_store
 
+pytestmark = pytest.mark.usefixtures("adas_server")
 Screenshot = Callable[..., None]
 SOON = 30_000  # milliseconds; the page looks every five seconds while it has reason to
-
-
-@pytest.fixture(scope="module", autouse=True)
-def adas_server(service: Service, hub: Hub) -> Iterator[None]:
-    http_person.log_in(service, "ada")
-    if not hub.running("ada"):
-        hub.start("ada")
-    yield
-    hub.stop("ada")
 
 
 @pytest.fixture

@@ -24,8 +24,7 @@ _AMOUNT = re.compile(r"Downloading (\d+) of 8 MB \((\d+) %\)")
 
 @pytest.fixture(scope="module", autouse=True)
 def paul(service: Service) -> None:
-    email = f"{WHO}@example.org"
-    service.quaderno("user", "add", WHO, "--email", email, "--password-stdin", text=PASSWORD + "\n")
+    service.register(WHO, PASSWORD)
     http_person.log_in(service, WHO, PASSWORD)
 
 

@@ -18,11 +18,7 @@ WRITE = f"import os; open('{FOLDER}/%s', 'wb').write(os.urandom(%d << 20))"
 
 @pytest.fixture(scope="module")
 def cleo(service: Service) -> str:
-    email, group = "cleo@example.org", "/small"
-    service.quaderno(
-        *("user", "add", "cleo", "--email", email, "--group", group, "--password-stdin"),
-        text=PASSWORD + "\n",
-    )
+    service.register("cleo", PASSWORD, "--group", "/small")
     return "cleo"
 
 

@@ -170,10 +170,8 @@ def test_what_was_asked_stays_in_the_form_without_scripts(
 
 
 def test_without_consent_nobody_comes_in(service: Service, person: Person) -> None:
-    email, password = "carol@example.org", "a-singular-garden-gnome-77"
-    service.quaderno(
-        "user", "add", "carol", "--email", email, "--password-stdin", text=password + "\n"
-    )
+    password = "a-singular-garden-gnome-77"
+    email = service.register("carol", password)
     page = person().new_page()
     people.log_in(page, service, email, password)
     page.get_by_role("button", name="Cancel").click()
