@@ -131,7 +131,8 @@ class Hub(Database):
         60,
         ge=1,
         description="How often in a minute one server gets S3 keys, and how often access tokens; "
-        "what asks more often is refused with HTTP 429.",
+        "what asks more often is refused with HTTP 429. All servers and tokens of one person "
+        "together get them as often as all servers that they may have, and one more.",
     )
 
 

@@ -30,7 +30,7 @@ from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler, look_at
 from quaderno.hub.login import CallbackHandler, LoginHandler, LogoutHandler, refused
 from quaderno.hub.named_servers import NewServerHandler, SpawnPage
 from quaderno.hub.neighbours import Neighbours
-from quaderno.hub.rates import Rates
+from quaderno.hub.rates import PersonalRates, Rates
 from quaderno.hub.readiness import HealthHandler, Readiness
 from quaderno.hub.server_log import LogHandler
 from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
@@ -73,10 +73,15 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         self._for_audiences: dict[tuple[str, frozenset[str]], AuthState] = {}
         self._voucher = Voucher(self.quaderno)
 
+    def _rates(self) -> PersonalRates:
+        """A person's together: of all servers that they may have, and of one program elsewhere."""
+        each = self.quaderno.hub.credentials_per_minute
+        sources = 1 + self.quaderno.servers.named_limit + 1
+        return PersonalRates(Rates(each), Rates(sources * each))
+
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
-        per_minute = self.quaderno.hub.credentials_per_minute
         readiness = Readiness(self.quaderno)
-        keys, access_tokens = ({"rates": Rates(per_minute)} for _ in range(2))
+        keys, access_tokens = ({"rates": self._rates()} for _ in range(2))
         return [
             *super().get_handlers(app),
             *self._site_handlers(readiness),

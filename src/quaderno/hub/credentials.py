@@ -26,7 +26,7 @@ from quaderno.errors import (
     StorageError,
     StorageRefusedError,
 )
-from quaderno.hub.rates import Rates
+from quaderno.hub.rates import PersonalRates
 from quaderno.hub.scoped import ACCESS_TOKEN_SCOPE, S3_KEYS_SCOPE, ScopedHandler, login_ended
 from quaderno.storage import sts
 
@@ -56,15 +56,16 @@ class CredentialsHandler(ScopedHandler):
 
     _accept_cookie_auth = False
 
-    def initialize(self, rates: Rates) -> None:
+    def initialize(self, rates: PersonalRates) -> None:
         self._rates = rates
         self._asking = PROVIDER
 
     def _admit(self, username: str) -> Any:
         """The user whose credentials are asked for. Raises HTTP 403, 404 or 429."""
         user = self._find(username)
-        token = self.get_token()
-        wait = math.ceil(self._rates.wait((token and token.id, username)))
+        token, asks = self.get_token(), self.current_user
+        person = None if isinstance(asks, Service) else asks.name
+        wait = math.ceil(self._rates.wait((token and token.id, username), person))
         if wait:
             self.log.warning("Too many questions of %s for %s", self._client(), self.what)
             raise TooOftenError(self.what, wait)

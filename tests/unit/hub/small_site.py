@@ -61,10 +61,17 @@ def database(*, running: bool) -> Any:
 
 @contextmanager
 def serving(config: Config, db: Any) -> Iterator[None]:
-    """At the hub's port, on a thread of its own."""
+    """The sites' part, at the hub's port."""
     routes = site_api.handlers(site_api.Here(config, Ready(config)))
     application = web.Application([(f"/hub{path}", *rest) for path, *rest in routes], db=db)
-    sockets = bind_sockets(config.ports.hub, "127.0.0.1")
+    with answering(application, config.ports.hub):
+        yield
+
+
+@contextmanager
+def answering(application: web.Application, port: int) -> Iterator[None]:
+    """A part of a hub, on a thread of its own."""
+    sockets = bind_sockets(port, "127.0.0.1")
     started, ended = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
