@@ -6,6 +6,10 @@ cache (rclone 1.75, `Item.Close` and `Item._createFile`). So such a file is copi
 completed and uploaded from the copy when the store is back, and then opened once, which makes
 rclone forget its own: after that it shows the object.
 
+One that the store refuses stays aside, holds up no other, and is tried again later and later. When
+only the copy is left by then, since its owner has deleted the file, or rclone has when it was
+opened, that is rescued.
+
 A failed close leaks rclone's own descriptor, so rclone's open files do not tell whether a person
 still has the file open; those of the other processes do.
 """
@@ -20,14 +24,20 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from quaderno.errors import StorageError, StorageRefusedError
 from quaderno.storage import cache, repair, rescued
 from quaderno.storage.cache import CachedFile, Description
+from quaderno.storage.health import Refused
 from quaderno.storage.mounts import Area, MountPlan
 from quaderno.storage.objects import Objects
+from quaderno.storage.states import REFUSED_MOST
 from quaderno.storage.unrepeated import REPEATED
+from quaderno.storage.uploads import REFUSED_AFTER
 
 LOG = logging.getLogger("quaderno.agent")
 STRAY_AFTER = 10.0  # seconds a file is changed, closed and in no queue
+TRY_AGAIN = 2.0  # seconds after the first refusal; twice as many after each other
+_SHARE_IN_VAIN = 0.02  # of the time may go into sending one file that is refused
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,15 @@ class Stray:
     changed: int  # nanoseconds
 
 
+@dataclass(frozen=True)
+class _Refusal:
+    """How often the store has refused a file, why, and when it is asked again (monotonic)."""
+
+    times: int
+    reason: str
+    again_at: float
+
+
 class Strays:
     """Those of one person."""
 
@@ -48,6 +67,16 @@ class Strays:
         self._since: dict[Path, tuple[int, float]] = {}  # file -> (its time, first seen so)
         self.kept: dict[Path, Stray] = {}
         self.without_room: set[Path] = set()  # files of which there is no copy yet
+        self._refusals: dict[Path, _Refusal] = {}
+
+    @property
+    def refused(self) -> tuple[Refused, ...]:
+        """Those that the store has refused time after time, for their owner."""
+        return tuple(
+            Refused(f"cloud_storage/{self.kept[data].file.path}", refusal.reason)
+            for data, refusal in self._refusals.items()
+            if data in self.kept and refusal.times >= REFUSED_AFTER
+        )
 
     def look(self, changed: list[CachedFile], queued: set[Path]) -> None:
         """Copy aside what of the changed files is in no queue and open nowhere. Blocking.
@@ -73,20 +102,61 @@ class Strays:
         """Complete and upload what is kept, as long as `may_send`, but for what is of the area
         whose bucket is `full`; the files that rclone is to forget now. Blocking.
 
-        Raises StorageError: what is left is tried again.
+        One that the store refuses keeps no other waiting. Raises StorageError when it does not
+        answer: what is left is tried again.
         """
-        returned = []
-        for stray in [each for each in self.kept.values() if each.file.area != full]:
-            if not may_send():
-                break
-            if _has_moved_on(stray):
-                stray.copy.unlink()  # another one is made when it has come to rest
-            else:
-                self._return(stray, objects)
-                returned.append(stray.file)
-            del self.kept[stray.file.data]
-            self._since.pop(stray.file.data, None)
+        returned: list[CachedFile] = []
+        try:
+            for stray in self.due(full):
+                if not may_send():
+                    break
+                if _has_moved_on(stray):
+                    stray.copy.unlink()  # another one is made when it has come to rest
+                elif self._settle(stray, objects):
+                    returned.append(stray.file)
+                else:
+                    continue
+                self._forget(stray.file.data)
+        except StorageError:
+            if not returned:
+                raise
         return returned
+
+    def _forget(self, data: Path) -> None:
+        del self.kept[data]
+        self._since.pop(data, None)
+        self._refusals.pop(data, None)
+
+    def due(self, full: Area | None) -> list[Stray]:
+        """What is kept and may be tried now; nothing of the area whose bucket is `full`."""
+        now = time.monotonic()
+        later = {data for data, refusal in self._refusals.items() if now < refusal.again_at}
+        return [
+            stray
+            for data, stray in self.kept.items()
+            if stray.file.area != full and data not in later
+        ]
+
+    def _settle(self, stray: Stray, objects: Objects) -> bool:
+        """Whether the copy has gone where it belongs; not when the store refuses it."""
+        began = time.monotonic()
+        try:
+            self._return(stray, objects)
+        except StorageRefusedError as error:
+            return self._put_off(stray, error, time.monotonic() - began)
+        return True
+
+    def _put_off(self, stray: Stray, error: StorageRefusedError, took: float) -> bool:
+        """It is tried again later, unless it can be rescued; whether it is."""
+        data = stray.file.data
+        times = self._refusals[data].times + 1 if data in self._refusals else 1
+        if times >= REFUSED_AFTER and not data.exists():
+            self._rescue(stray, "is refused, and only its copy is left")
+            return True
+        wait = max(min(TRY_AGAIN * 2 ** (times - 1), REFUSED_MOST), took / _SHARE_IN_VAIN)
+        self._refusals[data] = _Refusal(times, f"{error.message}.", time.monotonic() + wait)
+        LOG.warning("%s is kept aside: %s", stray.file.path, error.message, extra=REPEATED)
+        return False
 
     def _older(self, changed: list[CachedFile], queued: set[Path]) -> list[CachedFile]:
         """Files that have been in no queue, without any change, for STRAY_AFTER."""
@@ -141,8 +211,11 @@ class Strays:
             objects.put(file.area.bucket, file.key, stray.copy)
             stray.copy.unlink()
         else:
-            rescued.move(plan, stray.copy, file.path)
-            LOG.warning("%s has been changed since: the lost change is rescued", file.path)
+            self._rescue(stray, "has been changed since")
+
+    def _rescue(self, stray: Stray, why: str) -> None:
+        rescued.move(self._plan, stray.copy, stray.file.path)
+        LOG.warning("%s %s: the lost change is rescued", stray.file.path, why)
 
 
 def rescue_left(plan: MountPlan) -> None:

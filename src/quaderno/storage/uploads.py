@@ -14,6 +14,7 @@ from quaderno.storage.mounts import Area, MountPlan
 from quaderno.storage.rclone import Rclone
 
 ASK_WITHIN = 5.0  # seconds
+REFUSED_AFTER = 3  # tries of a file that the store refuses, until its owner is told
 RETRY_FAILED = 2.0  # seconds; a store that is away is not asked more often for one file
 HELD = 1e6  # seconds until an upload starts that is held back
 _AT_ONCE = -1e9  # rclone's word for "as soon as possible", in seconds

@@ -41,7 +41,6 @@ LOG = logging.getLogger("quaderno.agent")
 LOOK_EVERY = 2.0  # seconds
 DELIVER_EVERY = 10.0  # seconds between tries to bring what is rescued into the bucket
 PROBE_EVERY = 3.0  # seconds between tries of one upload while all of them fail
-REFUSED_AFTER = 3  # tries of an upload that the store refuses
 _PATIENCE = 10.0  # seconds for a read through a mount
 _COUNT_RESCUED_EVERY = 60.0  # seconds
 _SCAN_SHARE = 0.02  # of the time may go into reading descriptions, or into sending in vain
@@ -102,7 +101,8 @@ class Watch:
             refused=tuple(
                 Refused(f"cloud_storage/{each.file.path}", self._refusals.reason(each))
                 for each in refused
-            ),
+            )
+            + self._strays.refused,
             rescued=self._rescued,
             read_only=reason,
             failing=bool(self._strays.kept or self._strays.without_room or aside)
@@ -146,12 +146,14 @@ class Watch:
     async def _return_strays(self, rclone: Rclone, may_send: Callable[[], bool]) -> None:
         """Also what is rescued goes into the bucket, when the store takes it."""
         due = time.monotonic() >= self._count_at
-        if not (self._strays.kept or due or rescued.waiting(self._plan)):
+        full = self._plan.home if self.quota.full else None
+        if not (self._strays.due(full) or due or rescued.waiting(self._plan)):
             return
+        returned: list[CachedFile] = []
+        delivered = 0
         try:
             keys = await self._keys.get(self._plan.username)
             objects = await asyncio.to_thread(Objects, self._config, keys)
-            full = self._plan.home if self.quota.full else None
             returned = await asyncio.to_thread(self._strays.return_all, objects, may_send, full)
             delivered = await asyncio.to_thread(self._deliver, objects, may_send)
             if due or delivered or returned:
@@ -159,7 +161,6 @@ class Watch:
                 self._count_at = time.monotonic() + _COUNT_RESCUED_EVERY
         except StorageError as error:
             LOG.info("%s: kept aside for now: %s", self._plan.username, error, extra=REPEATED)
-            return
         for file in returned:
             await self._have_forgotten(rclone, file)
         if returned or delivered:
@@ -203,7 +204,7 @@ class Watch:
         return [
             upload
             for upload in self._refusals.refused(self.waiting)
-            if upload.failed >= REFUSED_AFTER
+            if upload.failed >= uploads.REFUSED_AFTER
         ]
 
     def _pending(self) -> Pending:

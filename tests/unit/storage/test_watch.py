@@ -9,9 +9,12 @@ import httpx
 import pytest
 
 from quaderno import config as configuration
-from quaderno.storage import mounts, rescued, uploads
+from quaderno.storage import health, mounts, rescued, uploads
+from quaderno.storage.health import Refused
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.mounts import MountPlan
+from quaderno.storage.states import State
+from quaderno.storage.strays import Strays
 from quaderno.storage.watch import Watch
 
 CONFIG = configuration.generate(Path("/q"))
@@ -105,6 +108,18 @@ def test_a_look_that_had_to_wait_asks_when_it_begins(watch: Watch) -> None:
 
     asyncio.run(run())
     assert rclone.started == []
+
+
+def test_a_lost_change_that_is_refused_is_named_and_stops_nobody(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Refused("cloud_storage/alice/file", "The object store refused to take it (No).")
+    monkeypatch.setattr(Strays, "refused", (refused,))
+    look(watch, Rclone(), answers(True))
+    level, message = health.judge(State.READY, watch.figures)
+    assert level is health.Level.ERROR
+    assert message.startswith("cloud_storage/alice/file: The object store refused to take it (No).")
+    assert not watch.figures.read_only
 
 
 def test_rescued_files_of_the_node_are_not_in_the_store(plan: MountPlan) -> None:
