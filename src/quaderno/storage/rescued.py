@@ -23,6 +23,8 @@ from quaderno.storage.objects import Object, Objects
 LOG = logging.getLogger("quaderno.agent")
 PREFIX = ".quaderno/rescued"
 KEY_MOST = 1024  # bytes (S3's API, "Naming Amazon S3 objects")
+PART_MOST = 255  # bytes between two slashes; SeaweedFS and MinIO take no more
+_SUFFIX_MOST = 32  # bytes of a name's ending that are kept when it is cut
 
 
 def keep(plan: MountPlan, data: Path, path: str) -> None:
@@ -42,8 +44,9 @@ def keep_object(plan: MountPlan, file: CachedFile, object_: Object, objects: Obj
     Raises StorageError when the object cannot be had, and OSError.
     """
     place = _new_place(plan, file.path)
-    target = (names.bucket(plan.username), _key(plan, place))
+    target = (names.bucket(plan.username), key(plan, place))
     try:
+        _explain(plan, place, objects)
         objects.copy(file.area.bucket, file.key, target)
     except StorageError as error:
         LOG.warning("%s is kept on this node for now: %s", file.path, error)
@@ -66,7 +69,8 @@ def deliver(plan: MountPlan, objects: Objects, may_send: Callable[[], bool]) -> 
         if not may_send():
             break
         try:
-            objects.put(names.bucket(plan.username), _key(plan, path), path)
+            _explain(plan, path, objects)
+            objects.put(names.bucket(plan.username), key(plan, path), path)
         except StorageRefusedError as error:
             refusal = error
             continue
@@ -81,6 +85,24 @@ def count(plan: MountPlan, objects: Objects) -> int:
     """How many files there are to take back. Blocking. Raises StorageError."""
     there = objects.count(names.bucket(plan.username), f"{PREFIX}/")
     return there + len(waiting(plan))
+
+
+def key(plan: MountPlan, place: Path) -> str:
+    """Of the object that a rescued file becomes. A path that no store would take, because it
+    or a part of it is too long, is shortened to its digest, and as much of the name as fits."""
+    path = place.relative_to(plan.rescued)
+    stored = _stored(path)
+    return f"{_shortened(path)}/{_cut(path.name)}" if _is_too_long(stored) else stored
+
+
+def explanation(path: Path) -> str:
+    """What the text beside a shortened one says of a path below `cloud_storage`, every byte of
+    which can be told from it."""
+    said = os.fsencode(path).replace(b"\\", rb"\\").decode("utf-8", "backslashreplace")
+    return (
+        "The file in the directory beside this text was, below cloud_storage (in which \\xff is a "
+        f"byte that is no text, and \\\\ a backslash):\n{said}\n"
+    )
 
 
 def _fetch(
@@ -98,15 +120,37 @@ def _new_place(plan: MountPlan, path: str) -> Path:
     return plan.rescued / stamp / path
 
 
-def _key(plan: MountPlan, place: Path) -> str:
-    """Of the object that a rescued file becomes. A path that is too long with what is put before
-    it, which no store would ever take, is shortened to a digest of it and the file's own name."""
+def _explain(plan: MountPlan, place: Path, objects: Objects) -> None:
+    """Where the path cannot be seen from the key, a text beside the object says it."""
     path = place.relative_to(plan.rescued)
-    name = cache.stored_name(str(path))
-    if len(name.encode()) + len(PREFIX) < KEY_MOST:
-        return f"{PREFIX}/{name}"
+    if _is_too_long(_stored(path)):
+        bucket, body = names.bucket(plan.username), explanation(Path(*path.parts[1:])).encode()
+        objects.put_if(bucket, f"{_shortened(path)}.txt", body, None)
+
+
+def _stored(path: Path) -> str:
+    return f"{PREFIX}/{cache.stored_name(str(path))}"
+
+
+def _is_too_long(key: str) -> bool:
+    lengths = [len(part) for part in key.encode().split(b"/")]
+    return sum(lengths) + len(lengths) - 1 > KEY_MOST or max(lengths) > PART_MOST
+
+
+def _shortened(path: Path) -> str:
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()
-    return f"{PREFIX}/{path.parts[0]}/{digest}/{cache.stored_name(path.name)}"
+    return f"{PREFIX}/{path.parts[0]}/{digest}"
+
+
+def _cut(name: str) -> str:
+    """As the store has it, without the middle that is too much for it."""
+    suffix = Path(name).suffix
+    if len(cache.stored_name(suffix).encode()) > _SUFFIX_MOST:
+        suffix = ""
+    stem = name.removesuffix(suffix)
+    while len((short := cache.stored_name(stem + suffix)).encode()) > PART_MOST:
+        stem = stem[:-1]
+    return short
 
 
 def _files(plan: MountPlan) -> Iterator[Path]:

@@ -1,11 +1,15 @@
 """Files that are kept aside, on this node and in the bucket."""
 
 import errno
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from quaderno import config as configuration
 from quaderno.errors import StorageError, StorageRefusedError
@@ -14,6 +18,8 @@ from quaderno.storage.cache import CachedFile
 from quaderno.storage.mounts import MountPlan
 from quaderno.storage.objects import Object
 
+ESCAPE = re.compile(rb"\\(\\|x[0-9a-f]{2})")
+PLAN = mounts.plan(configuration.generate(Path("/q")), "alice")
 OBJECT = Object(9, 1000.0, '"tag"')
 
 
@@ -34,6 +40,13 @@ class FullBucket:
         if path.name in self.refuses:
             raise StorageRefusedError("The object store refused to take it (QuotaExceeded)")
         self.taken[key] = path.read_bytes()
+
+    def put_if(self, _bucket: str, key: str, body: bytes, etag: str | None) -> str | None:
+        assert etag is None
+        if key in self.taken:
+            return None
+        self.taken[key] = body
+        return '"tag"'
 
 
 class AwayStore(FullBucket):
@@ -107,15 +120,54 @@ def test_files_of_any_name(plan: MountPlan, name: str) -> None:
     assert all(key.encode().startswith(b".quaderno/rescued/") for key in store.taken)
 
 
-def test_a_path_that_is_too_long_for_a_key_is_shortened(plan: MountPlan) -> None:
+def test_a_path_that_is_too_long_for_a_key_is_shortened_and_told(plan: MountPlan) -> None:
     data, paths = plan.state / "data", [f"alice/{'d' * 200}/" * 5 + f"{end}/file" for end in "ab"]
     for path in paths:
         data.write_text(path)
         rescued.move(plan, data, path)
     store = FullBucket()
     assert deliver(plan, store) == 2
-    assert sorted(store.taken.values()) == [path.encode() for path in paths]
-    assert all(key.endswith("/file") and len(key) <= 1024 for key in store.taken)
+    delivered = {key: body for key, body in store.taken.items() if key.endswith("/file")}
+    assert sorted(delivered.values()) == [path.encode() for path in paths]
+    told = {key: store.taken[f"{key.removesuffix('/file')}.txt"] for key in delivered}
+    assert all(delivered[key] in text for key, text in told.items())
+    assert len(store.taken) == 4
+
+
+def test_an_object_whose_copy_has_too_long_a_path_is_told_of_too(plan: MountPlan) -> None:
+    copied = []
+
+    class Store(FullBucket):
+        def copy(self, *args: Any) -> None:
+            copied.append(args[-1][1])
+
+    store, name = Store(), "\udcff" * 200
+    keep(plan, store, name)
+    ((told, text),) = store.taken.items()
+    assert copied[0].startswith(f"{told.removesuffix('.txt')}/")
+    assert rb"alice/\xff\xff" in text
+
+
+def _meant(escape: bytes) -> bytes:
+    return escape if escape == b"\\" else bytes.fromhex(escape[1:].decode())
+
+
+NAMES = st.binary(min_size=1, max_size=255).map(lambda name: re.sub(rb"[/\0]", b"_", name))
+PATHS = st.lists(NAMES.filter(lambda name: name not in (b".", b"..")), min_size=1, max_size=6)
+
+
+@given(paths=st.lists(PATHS, min_size=1, max_size=4, unique_by=lambda path: b"/".join(path)))
+@example(paths=[[b"\xff" * 255], [b"\xff" * 254 + b"\xfe"], [b"\xff" * 60, b"x.ipynb"]])
+@example(paths=[[b"\xff" * 250 + b".csv"], [b"." + b"\xff" * 254], [b"\\xff" * 63, b"d" * 255] * 3])
+def test_every_path_has_a_key_of_its_own_that_stores_take(paths: list[list[bytes]]) -> None:
+    places = [Path(os.fsdecode(b"/".join(path))) for path in paths]
+    keys = [rescued.key(PLAN, PLAN.rescued / "2030" / "alice" / place) for place in places]
+    assert len({*keys}) == len(keys)
+    for key, place in zip(keys, places, strict=True):
+        assert len(key.encode()) <= 1024
+        assert all(len(part) <= 255 for part in key.encode().split(b"/"))
+        said = rescued.explanation(place).encode().split(b"\n", 1)[1].removesuffix(b"\n")
+        assert ESCAPE.sub(lambda found: _meant(found[1]), said) == os.fsencode(place)
 
 
 def test_a_copy_that_nobody_looks_after_is_rescued(plan: MountPlan) -> None:
