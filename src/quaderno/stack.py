@@ -27,7 +27,7 @@ from quaderno.config import Config
 from quaderno.errors import ComponentError
 from quaderno.host import Progress
 from quaderno.images import build
-from quaderno.storage import description_disk, mount_table
+from quaderno.storage import description_disk, mount_table, mounts, rclone
 
 HEALTHY_DEADLINE = 120.0  # seconds for each component; the first start makes keys and databases
 DRAIN_DEADLINE = 600.0  # seconds for uploads to finish in `down`
@@ -227,14 +227,21 @@ def down(config: Config, progress: Progress) -> bool:
 
 
 def _unmount(config: Config, progress: Progress) -> None:
-    """All but the mounts of people whose files are in use, or are not uploaded."""
+    """All but the mounts of people whose rclone lives: their files are in use, or not uploaded.
+
+    Without it a mount answers nothing, and what was to be uploaded is in the cache.
+    """
     below = [mount.path for mount in mount_table.below(config.mounts)]
     users = {path.relative_to(config.mounts).parts[0] for path in below if path != config.mounts}
-    if users:
-        progress(f"Still mounted, each by an rclone that runs on: {', '.join(sorted(users))}")
+    served = {user for user in users if rclone.is_there(mounts.plan(config, user))}
+    if dead := sorted(users - served):
+        progress(f"Unmounting what no rclone serves any more: {', '.join(dead)}; {_LATER}")
+        for user in dead:
+            mount_table.unmount_all(config.mounts / user)
+    if served:
+        progress(f"Still mounted, each by an rclone that runs on: {', '.join(sorted(served))}")
     else:
-        for path in below:
-            mount_table.unmount(path)
+        mount_table.unmount(config.mounts)
         description_disk.unmount(config)
 
 

@@ -1,16 +1,19 @@
 """What the mounts of a node survive: ended processes, a store, hub or mount that goes away."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from quaderno import stack
 from quaderno.storage import mount_table, mounts
 from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
 from tests.contract.storage_fixtures import eventually
@@ -65,6 +68,48 @@ def test_rclone_killed_while_the_agent_was_away(node: Node) -> None:
     node.start_agent()
     node.in_state("alice", "READY")
     assert as_user(WRITE, root / "alice", "again.txt") == ""
+
+
+def kill_everything(node: Node) -> None:
+    """The agent and the rclones of both, which leaves mounts that answer nothing."""
+    node.agent.stop(signal.SIGKILL)
+    for user in ("alice", "bob"):
+        os.kill(node.rclone(user), signal.SIGKILL)
+        eventually(lambda user=user: is_dead(node.config.mounts / user / user), 10, user)  # type: ignore[misc]
+
+
+def is_dead(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
+
+
+def test_agent_and_rclone_killed_then_up(node: Node) -> None:
+    roots = [node.ready(user) for user in ("alice", "bob")]
+    assert as_user(WRITE, roots[0] / "alice", "before-up.txt") == ""
+    kill_everything(node)
+    mounts.plan(node.config, "bob").registrations.unlink()  # no server of theirs is left
+    node.start_agent()
+    node.in_state("alice", "READY")
+    assert (roots[0] / "alice" / "before-up.txt").read_text() == "text"
+    node.in_state("bob", "UNMOUNTED")
+    assert mount_table.below(roots[1]) == []
+
+
+def test_agent_and_rclone_killed_then_down(node: Node) -> None:
+    roots, said = [node.ready(user) for user in ("alice", "bob")], list[str]()
+    assert as_user(WRITE, roots[0] / "alice", "before-down.txt") == ""
+    kill_everything(node)
+    stack.down(node.config, said.append)
+    assert any("no rclone serves any more: alice, bob" in line for line in said), said
+    assert mount_table.below(node.config.dir) == []
+    node.start_agent()
+    for user in ("alice", "bob"):
+        node.in_state(user, "READY")
+    eventually(lambda: "before-down.txt" in node.keys_in_s3("alice", "alice"), 15, "it is in S3")
+    node.release("bob")
 
 
 def test_an_rclone_that_is_slow_to_answer_is_not_ended(node: Node) -> None:

@@ -1,5 +1,6 @@
 """The disk of the descriptions: made once, there again after a crash, and never with holes."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -103,13 +104,16 @@ def test_there_again_after_down_or_a_reboot(config: Config) -> None:
 def test_down_takes_it_away_unless_somebody_is_mounted(
     config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    person = config.mounts / "alice" / "alice"
-    person.mkdir(parents=True)
-    subprocess.run(["/usr/bin/mount", "-t", "tmpfs", "none", person], check=True)
-    stack.down(config, print)
-    assert description_disk.is_mounted(config)
-    assert "alice" in capsys.readouterr().out
-    mount_table.unmount(person)
+    plan = mounts.plan(config, "alice")
+    for directory in (plan.home.mountpoint, plan.state):
+        directory.mkdir(parents=True)
+    subprocess.run(["/usr/bin/mount", "-t", "tmpfs", "none", plan.home.mountpoint], check=True)
+    with plan.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as their rclone does
+        stack.down(config, print)
+        assert description_disk.is_mounted(config)
+        assert plan.home.mountpoint.is_mount()
+        assert "runs on: alice" in capsys.readouterr().out
     stack.down(config, print)
     assert mount_table.below(config.dir) == []
     assert devices(config) == []

@@ -151,17 +151,25 @@ def _spawn(config: Config, plan: MountPlan) -> subprocess.Popen[bytes]:
         os.close(lock)  # rclone's copy keeps the lock
 
 
-def _lock_holder(plan: MountPlan) -> int | None:
-    """The process that uses the cache; None when nobody does."""
+def is_there(plan: MountPlan) -> bool:
+    """Whether an rclone uses the cache, and serves what is mounted."""
     try:
         lock = os.open(plan.lock, os.O_RDWR)
     except FileNotFoundError:
-        return None
+        return False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        with contextlib.suppress(ValueError):  # whoever it is, rclone cannot be started
-            return int(os.pread(lock, _PID_DIGITS, 0)) or None
+        return True
     finally:
         os.close(lock)
+    return False
+
+
+def _lock_holder(plan: MountPlan) -> int | None:
+    """The process that uses the cache; None when nobody does."""
+    if not is_there(plan):
+        return None
+    with contextlib.suppress(ValueError):  # whoever it is, rclone cannot be started
+        return int(plan.lock.read_bytes()[:_PID_DIGITS]) or None
     return None
