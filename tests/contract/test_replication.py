@@ -3,6 +3,8 @@
 import os
 import shutil
 import ssl
+import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,9 +44,29 @@ class Site:
         answer = self.client.get(self.url(path))
         return answer.content if answer.is_success else None
 
+    def remove(self, path: str) -> None:
+        self.client.delete(self.url(path)).raise_for_status()
+
+    def everything(self, directory: str = "") -> dict[str, bytes | None]:
+        """What the bucket holds, by path."""
+        answer = self.client.get(self.url(directory), headers={"Accept": "application/json"})
+        found: dict[str, bytes | None] = {}
+        for entry in (answer.json()["Entries"] or []) if answer.is_success else []:
+            path = entry["FullPath"].removeprefix("/buckets/ada/")
+            if stat.S_ISDIR(_mode(entry["Mode"])):
+                found |= self.everything(f"{path}/")
+            else:
+                found[path] = self.read(path)
+        return found
+
     def behind(self) -> float | None:
         found: float | None = self.client.get(replication.health_url(self.config)).json()["behind"]
         return found
+
+
+def _mode(mode: int) -> int:
+    """As stat(2) has it; Go has a bit of its own for directories (os.FileMode)."""
+    return stat.S_IFDIR if mode & 1 << 31 else stat.S_IFREG
 
 
 def site(directory: Path, name: str, first: int) -> Site:
@@ -121,6 +143,72 @@ def test_what_is_written_at_one_site_is_at_the_other(sites: tuple[Site, Site]) -
     cnaf.replication.start()
     eventually(lambda: cnaf.read("meanwhile.txt") == b"cnaf was away", 90, "what came meanwhile")
     eventually(lambda: bari.read("there.txt") == b"changed at cnaf, alone", 90, "its own change")
+
+
+def contents(site: Site, name: str) -> set[bytes | None]:
+    """Of the object `name` and its copies."""
+    return {
+        content for path, content in site.everything().items()
+        if path == name or path.startswith(f"{name}.conflict-")
+    }  # fmt: skip
+
+
+def test_what_both_sites_changed_while_apart_is_kept_twice(sites: tuple[Site, Site]) -> None:
+    bari, cnaf = sites
+    first, large = os.urandom(9 * 2**20), os.urandom(5 * 2**20)
+    for name in ("both.txt", "shorter", "removed.txt", "alone.txt", "folder/old"):
+        bari.write(name, first if name == "shorter" else b"first")
+    eventually(lambda: bari.everything() == cnaf.everything(), 60, "cnaf's copies")
+
+    for each in sites:
+        each.director.stop()
+    bari.write("both.txt", b"at bari")
+    bari.write("shorter", b"short")
+    bari.write("new.txt", b"bari's")
+    bari.write("removed.txt", b"changed at bari")
+    bari.write("alone.txt", b"by bari alone")
+    bari.remove("folder/old")
+    bari.client.delete(bari.url("folder"))
+    time.sleep(1.1)  # SeaweedFS's times may have no fractions
+    for text in (b"at cnaf", b"at cnaf, again"):
+        cnaf.write("both.txt", text)
+    cnaf.write("shorter", large)
+    cnaf.write("new.txt", b"cnaf's")
+    cnaf.remove("removed.txt")
+    cnaf.write("folder/new", b"new")
+    for each in sites:
+        each.director.start()
+
+    wanted = {
+        "both.txt": {b"at bari", b"at cnaf, again"},
+        "shorter": {b"short", large},
+        "new.txt": {b"bari's", b"cnaf's"},
+        "removed.txt": {b"changed at bari"},
+        "alone.txt": {b"by bari alone"},
+    }
+    for each in sites:
+        eventually(
+            lambda each=each: {name: contents(each, name) for name in wanted} == wanted,  # type: ignore[misc]
+            90,
+            f"both versions at {each.config.sites.name}",
+        )
+        eventually(lambda each=each: each.read("folder/new") == b"new", 60, "cnaf's new file")  # type: ignore[misc]
+    eventually(lambda: bari.everything() == cnaf.everything(), 60, "that the sites are the same")
+    there = bari.everything()
+    assert there["both.txt"] == b"at cnaf, again"  # the later one
+    copies = {name for name in there if ".conflict-" in name and ".quaderno" not in name}
+    assert {name.rsplit("-20", 1)[0] for name in copies} == {
+        f"{name}.conflict-bari" for name in ("both.txt", "shorter", "new.txt")
+    }
+    assert {f".quaderno/conflicts/ada/{name}" for name in copies} <= set(there)
+
+    # From then on they change it one after the other, and nothing more is kept.
+    for number in range(5):
+        writer, reader = sites if number % 2 else reversed(sites)
+        writer.write("both.txt", b"version %d" % number)
+        text = b"version %d" % number
+        eventually(lambda r=reader, t=text: r.read("both.txt") == t, 60, "the change")  # type: ignore[misc]
+    assert set(bari.everything()) == set(there)
 
 
 def test_nobody_without_the_secret_reaches_a_filer(sites: tuple[Site, Site]) -> None:

@@ -1,13 +1,14 @@
 """Brings what is written at the other site's embedded store into this one's: `filer.sync`.
 
 One way, at each site: where it has come to is kept in this store, by SeaweedFS, and what came from
-here is not sent back. A site that is away for a while catches up; of two versions of one object
-that were written while the sites were apart, the later one stays. SeaweedFS's program ends when the
-other site does not answer at its start, so this one starts it again, for ever, and says how far
-behind it is.
+here is not sent back. A site that is away for a while catches up. Each change passes the `gate`, by
+which of two versions of one object that were written while the sites were apart both stay.
+SeaweedFS's program ends when the other site does not answer at its start, so this one starts it
+again, for ever, and says how far behind it is.
 """
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -22,6 +23,7 @@ from tornado.httpserver import HTTPServer
 from quaderno import config as quaderno_config
 from quaderno.config import Config
 from quaderno.storage import seaweedfs
+from quaderno.storage.gate import Gate
 
 NAME = "replication"
 _AGAIN_AFTER = 2.0  # seconds
@@ -39,11 +41,11 @@ def health_url(config: Config) -> str:
     return f"http://127.0.0.1:{config.ports.replication}/health"
 
 
-def sync_command(config: Config) -> list[str]:
-    """SeaweedFS's program, which must not outlive ours."""
+def sync_command(config: Config, gate_port: int) -> list[str]:
+    """SeaweedFS's program, which must not outlive ours, and follows changes at `gate_port`."""
     ports = config.ports
     options = {
-        "a": f"127.0.0.1:{ports.peer_filer}.{ports.peer_filer_grpc}",
+        "a": f"127.0.0.1:{ports.peer_filer}.{gate_port}",
         "b": f"127.0.0.1:{ports.store_filer}.{ports.store_filer_grpc}",
         "a.path": _BUCKETS,
         "b.path": _BUCKETS,
@@ -105,11 +107,15 @@ async def _run(config: Config) -> None:
     kwargs = {"config": config, "client": client}
     routes = [(r"/health", HealthHandler, kwargs), (r"/metrics", MetricsHandler, kwargs)]
     HTTPServer(web.Application(routes)).listen(config.ports.replication, "127.0.0.1")
+    gate = Gate(config)
+    await gate.open()
     while True:
-        process = await asyncio.create_subprocess_exec(*sync_command(config))
+        process = await asyncio.create_subprocess_exec(*sync_command(config, gate.port))
         await process.wait()
         await asyncio.sleep(_AGAIN_AFTER)
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # each request
     asyncio.run(_run(quaderno_config.load_file(Path(os.environ["QUADERNO_CONFIG"]))))

@@ -1,0 +1,84 @@
+"""What becomes of an object that has changed at both sites: both versions are kept. Pure.
+
+A change that comes from the other site is made to what that site had. Where that is what is here,
+it is the next version, and applied. Where it is not, somebody changed the object here, too, and
+neither site knew of the other's change. Of two changes the later one has the name, by the sites'
+clocks, and the other is kept beside it; of a change and a removal the change stays.
+
+Whoever has the earlier version keeps it, before it is replaced: so both sites decide alike, and
+each keeps what is its own. The copy is an object like any other, and comes to the other site.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+
+MARKERS = ".quaderno/conflicts"  # in a personal bucket; below it, the paths of the copies
+NAME_MOST = 255  # bytes; SeaweedFS's longest name in a directory
+_SECOND = 10**9  # nanoseconds
+_OBJECT = re.compile(r"/buckets/(?P<bucket>[^/.][^/]*)/(?P<key>.+)", re.DOTALL)
+# Leases and JupyterLab's settings are the service's: of two, the later one counts.
+_OUR_OWN = re.compile(r"(?:[^/]+/)?\.quaderno/(?:lease\.json|lab/|conflicts/)")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One content of an object: when it was written (nanoseconds since the epoch, by the clock of
+    the site that took it), its bytes, and its MD5 sum where SeaweedFS has one."""
+
+    written: int
+    size: int
+    md5: bytes
+
+
+class Fate(Enum):
+    """What becomes of a change that comes from the other site."""
+
+    APPLY = auto()
+    REPLACE = auto()  # after what is here has been copied beside it
+    LEAVE = auto()  # what is here stays
+
+
+def judge(
+    here: Version | None, base: Version | None, new: Version | None, seen: Collection[Version]
+) -> Fate:
+    """Of the change from `base` to `new` (None: no object) where `here` is what this site has.
+
+    `seen` are versions that have been judged already: changes are judged ahead of their
+    application, so one of them may be here still.
+    """
+    if here is None or here in (base, new) or here in seen:
+        return Fate.APPLY
+    if new is None or here.written > new.written:
+        return Fate.LEAVE
+    return Fate.REPLACE
+
+
+def is_somebodys(path: str) -> bool:
+    """Whether the object at the filer's `path` is a person's, and no part of an upload."""
+    found = _OBJECT.fullmatch(path)
+    if not found or "/.uploads/" in path:
+        return False
+    return not _OUR_OWN.match(found["key"])
+
+
+def copy_name(name: str, site: str, version: Version, again: int = 1) -> str:
+    """Of the copy of `site`'s `version`, in the same directory: the same for the same version. The
+    `again`th one, where names are taken. A name that would be too long is cut."""
+    when = datetime.fromtimestamp(version.written // _SECOND, UTC).strftime("%Y-%m-%dT%H.%M.%SZ")
+    suffix = f".conflict-{site}-{when}" + (f"-{again}" if again > 1 else "")
+    room = NAME_MOST - len(suffix.encode())
+    return name.encode()[:room].decode(errors="ignore") + suffix
+
+
+def marker(path: str, scratch_bucket: str) -> str:
+    """The filer's path of the note by which the owner is told of the copy at `path`. Objects in
+    scratch are of the person whose name they begin with."""
+    found = _OBJECT.fullmatch(path)
+    if found is None:
+        raise ValueError(path)
+    bucket, key = found["bucket"], found["key"]
+    owner = key.split("/", 1)[0] if bucket == scratch_bucket else bucket
+    return f"/buckets/{owner}/{MARKERS}/{bucket}/{key}"
