@@ -187,16 +187,20 @@ def _down(config: Config) -> None:
 
 @app.command()
 def status(directory: Dir = None, as_json: Json = False) -> None:
-    """Show the components, whose files are not all in the object store, and whether messages to
-    people wait; exit 1 when a component is down."""
+    """Show the components, whose files are not all in the object store, how far the store is behind
+    that of another site, and whether messages to people wait; exit 1 when a component is down."""
     from quaderno import stack, undelivered
+    from quaderno.storage import replication_lag
 
     config = _load(directory)
     found, storage = stack.status(config), stack.storage(config)
+    replication = replication_lag.standing(config)
     warnings = [*stack.storage_warnings(config), *undelivered.warnings(config)]
+    warnings += replication.warnings if replication else []
     if as_json:
         listed: dict[str, Any] = {"components": [dataclasses.asdict(each) for each in found]}
         listed |= {"storage": storage, "warnings": warnings}
+        listed["replication"] = dataclasses.asdict(replication) if replication else None
         sys.stdout.write(json.dumps(listed, indent=2) + "\n")
     else:
         terminal.table(
@@ -204,6 +208,7 @@ def status(directory: Dir = None, as_json: Json = False) -> None:
             [[str(v or "-") for v in dataclasses.astuple(component)] for component in found],
         )
         terminal.storage(storage)
+        terminal.replication(replication)
         terminal.warnings(warnings)
     if any(component.state != "running" for component in found):
         raise typer.Exit(1)

@@ -284,6 +284,8 @@ def _ask_agent(
     config: Config, method: str, path: str, seconds: float, body: Any = None
 ) -> dict[str, Any] | None:
     """The agent's answer, for which it may take so many seconds; None when there is none."""
+    if not config.agent_socket.exists():
+        return None
     transport = httpx.HTTPTransport(uds=str(config.agent_socket))
     with httpx.Client(transport=transport, timeout=seconds + 20, trust_env=False) as client:
         try:

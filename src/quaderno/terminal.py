@@ -79,6 +79,13 @@ def storage(users: list[dict[str, Any]] | None) -> None:
         )
 
 
+def replication(standing: Any) -> None:
+    """How far this site's store is behind the other's, where there is another."""
+    if standing is not None:
+        behind = "not known" if standing.behind is None else f"{standing.behind:.1f} s"
+        out.print(f"\nthe store is behind that of {escape(standing.source)}: {behind}")
+
+
 def cell(value: object) -> str:
     """A value of JSON as people read it."""
     if isinstance(value, bool):

@@ -132,11 +132,16 @@ def test_what_is_written_at_one_site_is_at_the_other(sites: tuple[Site, Site]) -
     eventually(lambda: cnaf.read("here.txt") is None, 60, "its removal")
     for each in sites:
         eventually(lambda each=each: each.behind() is not None, 60, "how far behind it is")  # type: ignore[misc]
+    metrics = bari.client.get(f"http://127.0.0.1:{bari.config.ports.replication}/metrics").text
+    assert "\nquaderno_replication_behind_seconds " in metrics
+    assert "\nSeaweedFS_filerSync_sync_offset{" in metrics
 
     # A site that is away catches up, in both directions, and the later version stays.
     for program in (cnaf.replication, cnaf.director, cnaf.store):
         program.stop()
     bari.write("meanwhile.txt", b"cnaf was away")
+    known = bari.behind() or 0
+    eventually(lambda: (bari.behind() or 0) > known + 1, 60, "growing lag")
     cnaf.store.start()
     cnaf.write("there.txt", b"changed at cnaf, alone")
     cnaf.director.start()

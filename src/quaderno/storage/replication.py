@@ -11,12 +11,8 @@ import asyncio
 import logging
 import os
 import sys
-import time
-from http import HTTPStatus
 from pathlib import Path
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
 from tornado import web
 from tornado.httpserver import HTTPServer
 
@@ -24,10 +20,10 @@ from quaderno import config as quaderno_config
 from quaderno.config import Config
 from quaderno.storage import seaweedfs
 from quaderno.storage.gate import Gate
+from quaderno.storage.replication_lag import Lag
 
 NAME = "replication"
 _AGAIN_AFTER = 2.0  # seconds
-_OFFSET = "SeaweedFS_filerSync_sync_offset"  # nanoseconds since the epoch, of the source's clock
 _BUCKETS = "/buckets"
 
 
@@ -61,52 +57,40 @@ def sync_command(config: Config, gate_port: int) -> list[str]:
     return ["setpriv", "--pdeathsig", "TERM", "--", *program]
 
 
-async def behind(config: Config, client: httpx.AsyncClient) -> float | None:
-    """Seconds; None when nothing has come from the other site since SeaweedFS's program began."""
-    try:
-        answer = await client.get(f"http://127.0.0.1:{config.ports.replication_metrics}/metrics")
-    except httpx.HTTPError:
-        return None
-    for family in text_string_to_metric_families(answer.text):
-        for sample in family.samples:
-            if sample.name == _OFFSET and sample.value:
-                return max(0.0, time.time() - sample.value / 1e9)
-    return None
-
-
 class HealthHandler(web.RequestHandler):
-    """`GET /health`: how many seconds this store is behind the other, for `quaderno site list`."""
+    """`GET /health`: how many seconds this store is behind the other, for `quaderno status`."""
 
-    def initialize(self, config: Config, client: httpx.AsyncClient) -> None:
-        self._config, self._client = config, client
+    def initialize(self, lag: Lag) -> None:
+        self._lag = lag
 
     async def get(self) -> None:
-        self.write({"behind": await behind(self._config, self._client)})
+        await self._lag.look()
+        self.write({"behind": self._lag.behind})
 
     def _log(self) -> None:
         """Not for the log."""
 
 
 class MetricsHandler(HealthHandler):
-    """`GET /metrics`: SeaweedFS's own, in Prometheus' format."""
+    """`GET /metrics`: the same, and SeaweedFS's own, in Prometheus' format."""
 
     async def get(self) -> None:
-        port = self._config.ports.replication_metrics
-        try:
-            answer = await self._client.get(f"http://127.0.0.1:{port}/metrics")
-        except httpx.HTTPError as error:
-            raise web.HTTPError(HTTPStatus.SERVICE_UNAVAILABLE) from error
         self.set_header("Content-Type", "text/plain; version=0.0.4")
-        self.write(answer.text)
+        self.write(await self._lag.exposition())
 
 
 async def _run(config: Config) -> None:
-    client = httpx.AsyncClient(
-        timeout=5, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
-    )
-    kwargs = {"config": config, "client": client}
+    lag = Lag(config)
+    kwargs = {"lag": lag}
     routes = [(r"/health", HealthHandler, kwargs), (r"/metrics", MetricsHandler, kwargs)]
     HTTPServer(web.Application(routes)).listen(config.ports.replication, "127.0.0.1")
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(lag.run())
+        tasks.create_task(_sync(config))
+
+
+async def _sync(config: Config) -> None:
+    """SeaweedFS's program, for ever."""
     gate = Gate(config)
     await gate.open()
     while True:
