@@ -17,7 +17,10 @@ from quaderno.config import Config
 
 NAME = "director"
 # A site that is gone is noticed after one look at the latest, one that hangs after its timeout.
-_CHECKS = {"interval": "2s", "unhealthyInterval": "2s", "timeout": "5s"}
+_CHECKS = {"interval": "2s", "unhealthyInterval": "2s"}
+_ANSWERS_WITHIN = "5s"
+# The edge lets this look wait for a hub that is being restarted, as it lets people wait.
+_READY_WITHIN = "12s"
 _DIAL_WITHIN = "3s"
 _EVERYTHING = "PathPrefix(`/`)"
 
@@ -80,8 +83,8 @@ def dynamic(config: Config) -> dict[str, Any]:
     routers = {"visitors": _router(_EVERYTHING, "visitors", priority=1)}
     for site in config.sites.members:
         name = site.name
-        services[f"ready-{name}"] = _site(site.address, "/health")
-        services[f"answers-{name}"] = _site(site.address, edge.ALIVE)
+        services[f"ready-{name}"] = _site(site.address, "/health", _READY_WITHIN)
+        services[f"answers-{name}"] = _site(site.address, edge.ALIVE, _ANSWERS_WITHIN)
         services[f"site-{name}"] = {
             "failover": {"service": f"answers-{name}", "fallback": "visitors"}
         }
@@ -113,11 +116,12 @@ def _weighted(config: Config, kind: str) -> dict[str, Any]:
     return {"weighted": {"services": children, "healthCheck": {}}}
 
 
-def _site(address: str, health: str) -> dict[str, Any]:
+def _site(address: str, health: str, within: str) -> dict[str, Any]:
+    check = {"path": health, "followRedirects": False, "timeout": within, **_CHECKS}
     return {
         "loadBalancer": {
             "servers": [{"url": address}],
-            "healthCheck": {"path": health, "followRedirects": False, **_CHECKS},
+            "healthCheck": check,
             "serversTransport": "sites",
         }
     }

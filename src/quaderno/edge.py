@@ -167,7 +167,7 @@ def _http_routers(config: Config) -> dict[str, Any]:
             "entryPoints": ["web"],
             "rule": "Path(`/health`)",
             "service": "hub-api",
-            "middlewares": ["health"],
+            "middlewares": [PATIENCE, "health"],
             "priority": _BEFORE_THE_HUBS,
         },
     }

@@ -51,7 +51,7 @@ def test_requests_wait_for_hub_and_identity_provider_alone(config: Config) -> No
         for name, router in http["routers"].items()
         if "patience" in router.get("middlewares", ())
     }
-    assert waiting == {"hub-api", "iam"}
+    assert waiting == {"hub-api", "iam", "health"}
     assert http["middlewares"]["patience"]["retry"]["attempts"] > 1
 
 
