@@ -1,20 +1,23 @@
 """Service tokens, for automation. `python -m quaderno.hub.tokens create|list|revoke`.
 
-A token belongs to a service of JupyterHub. What each service may do is kept in a file that the
-hub's configuration declares at each start, because JupyterHub deletes roles and services that its
-configuration does not know. All of this works on the hub's database, as `jupyterhub token` does,
-so the hub may be running or not, and takes effect at once.
+A token belongs to a service of JupyterHub. JupyterHub deletes roles and services that its
+configuration does not know, so that declares at each start those that the database has: whichever
+hub works on it, wherever that runs. All of this works on the hub's database, as `jupyterhub token`
+does, so the hub may be running or not, and takes effect at once.
 """
 
 import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jupyterhub import orm, roles, scopes
 from jupyterhub.slugs import is_valid_safe_slug
 from jupyterhub.utils import utcnow
+from sqlalchemy.orm import Session
 
 from quaderno import config as quaderno_config
 from quaderno.config import Config
@@ -22,14 +25,37 @@ from quaderno.errors import ConfigError, QuadernoError
 from quaderno.hub import culling, database, file_pages, own_images
 from quaderno.hub.scoped import SCOPE_DEFINITIONS
 
+_ROLE = "token-"  # and the service's name
+
 
 def granted(config: Config) -> dict[str, list[str]]:
     """What each service with a token may do: name -> scopes."""
-    try:
-        found: dict[str, list[str]] = json.loads(_record(config).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return found
+    with _session(config) as session:
+        return _granted(session)
+
+
+def _granted(session: Session) -> dict[str, list[str]]:
+    """Without those whose tokens were revoked."""
+    return {
+        service.name: [scope for scope in role.scopes if scope != _own_name(service.name)]
+        for service in session.query(orm.Service).order_by(orm.Service.name)
+        for role in service.roles
+        if role.name == f"{_ROLE}{service.name}" and any(map(_is_valid, service.api_tokens))
+    }
+
+
+def _is_valid(token: orm.APIToken) -> bool:
+    return token.expires_at is None or bool(token.expires_at > utcnow(with_tz=False))
+
+
+@contextmanager
+def _session(config: Config) -> Iterator[Session]:
+    """On the hub's database; no connection to it is left."""
+    with orm.new_session_factory(database.url(config))() as session:
+        try:
+            yield session
+        finally:
+            session.get_bind().engine.dispose()
 
 
 def declared_roles(config: Config) -> list[dict[str, object]]:
@@ -44,12 +70,15 @@ def declared_services(config: Config) -> list[dict[str, object]]:
 
 def _role(name: str, scopes: list[str]) -> dict[str, object]:
     # JupyterHub gives every token the scope to read its owner's name; the owner must have it.
-    own_name = f"read:services:name!service={name}"
-    return {"name": f"token-{name}", "services": [name], "scopes": [*scopes, own_name]}
+    return {
+        "name": f"{_ROLE}{name}",
+        "services": [name],
+        "scopes": [*scopes, _own_name(name)],
+    }
 
 
-def _record(config: Config) -> Path:
-    return config.dir / "hub" / "token-roles.json"
+def _own_name(name: str) -> str:
+    return f"read:services:name!service={name}"
 
 
 def create(config: Config, name: str, wanted: list[str]) -> str:
@@ -69,10 +98,9 @@ def create(config: Config, name: str, wanted: list[str]) -> str:
             raise ConfigError(
                 f"{scope!r} is not a JupyterHub scope", "JupyterHub's documentation lists them"
             )
-    held = granted(config)
-    held[name] = sorted({*held.get(name, ()), *wanted})
-    role = _role(name, held[name])
-    with orm.new_session_factory(database.url(config))() as session:
+    with _session(config) as session:
+        held = _granted(session).get(name, [])
+        role = _role(name, sorted({*held, *wanted}))
         service = orm.Service.find(session, name)
         if service is None:
             service = orm.Service(name=name, from_config=True)
@@ -81,7 +109,6 @@ def create(config: Config, name: str, wanted: list[str]) -> str:
         roles.create_role(session, role)
         roles.grant_role(session, service, orm.Role.find(session, role["name"]))
         token: str = service.new_api_token(note="quaderno token create", scopes=set(wanted))
-        _write(_record(config), json.dumps(held, indent=2))
         session.commit()
     return token
 
@@ -93,23 +120,14 @@ def revoke(config: Config, name: str) -> None:
     database would give to the next service. It removes what has expired, and at its next start
     the service.
     """
-    held = granted(config)
-    if name not in held:
-        known = ", ".join(held) or "there are none"
-        raise ConfigError(f"{name!r} has no token", f"Services with tokens: {known}")
-    del held[name]
-    with orm.new_session_factory(database.url(config))() as session:
-        service = orm.Service.find(session, name)
-        for token in service.api_tokens if service else ():
+    with _session(config) as session:
+        held = _granted(session)
+        if name not in held:
+            known = ", ".join(held) or "there are none"
+            raise ConfigError(f"{name!r} has no token", f"Services with tokens: {known}")
+        for token in orm.Service.find(session, name).api_tokens:
             token.expires_at = utcnow(with_tz=False)
-        _write(_record(config), json.dumps(held, indent=2))
         session.commit()
-
-
-def _write(path: Path, text: str) -> None:
-    new = path.with_suffix(".new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
 
 
 def main() -> int:
