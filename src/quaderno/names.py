@@ -24,6 +24,10 @@ SERVER_RULE = (
     "1 to 30 characters: lower-case letters, digits and single hyphens, "
     "starting with a letter and ending with a letter or digit"
 )
+FURTHER_RULE = (
+    "1 to 20 characters: lower-case letters, digits and single hyphens, "
+    "starting and ending with a letter or digit"
+)
 ESCAPED, DIGESTED = "u--", "h--"  # what mapped names begin with
 RESERVED = frozenset({"scratch", "local", "examples", "quaderno"})
 # A named server is below its person's default server: /user/ada/NAME would take the place of the
@@ -37,9 +41,12 @@ SERVER_RESERVED = frozenset({
 })  # fmt: skip
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*", re.ASCII)
 # Prefixes and suffixes that Amazon S3 keeps for itself.
-_S3_RESERVED = re.compile(r"xn--.*|sthree-.*|amzn-s3-demo-.*|.*-s3alias|.*--ol-s3", re.ASCII)
+_S3_RESERVED = re.compile(
+    r"xn--.*|sthree-.*|amzn-s3-demo-.*|.*-s3alias|.*--(?:ol|x|table)-s3", re.ASCII
+)
 _ESCAPED = re.compile(r"u--(?:[a-z0-9]|-[0-9a-f]{2})+", re.ASCII)
 _DIGESTED = re.compile(r"h--(?:[a-z0-9]{1,12}-)?[a-z2-7]{24}", re.ASCII)
+_FURTHER = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _READABLE = 12  # characters of a long name that its mapped one begins with
 _DIGEST_BYTES = 15  # 120 bits: nobody finds a name with the digest of another's
 
@@ -103,6 +110,30 @@ def _is_kept(octet: int) -> bool:
 def bucket(username: str) -> str:
     """The personal bucket, named after the user."""
     return username
+
+
+def further_prefix(username: str) -> str:
+    """What the names of the person's further buckets begin with, and nobody else's: a plain name
+    holds no double hyphen, and a mapped one none after its first three characters."""
+    return f"{username}--"
+
+
+def further_problem(username: str, name: str) -> str | None:
+    """Why `name` cannot be that of a further bucket, as the end of a sentence."""
+    bucket = further_prefix(username) + name
+    if len(name) > 20 or not _FURTHER.fullmatch(name) or _S3_RESERVED.fullmatch(bucket):
+        return f"a bucket's name has {FURTHER_RULE}"
+    return None
+
+
+def owner(bucket: str) -> tuple[str, str]:
+    """Whose `bucket` is by its name, and the name of a further one, empty for the personal one.
+
+    The reverse of `bucket` and `further_prefix`; says nothing of whether there is such a person.
+    """
+    start = len(ESCAPED) if bucket.startswith((ESCAPED, DIGESTED)) else 0
+    end = bucket.find("--", start)
+    return (bucket, "") if end < 0 else (bucket[:end], bucket[end + 2 :])
 
 
 def server_object(instance: str, username: str, server: str = "") -> str:

@@ -161,7 +161,9 @@ def test_it_looks_cared_for_and_has_no_serious_barrier(
         pages.link("search", wanted="r"),
         pages.link("item", key="project/run.py"),
         pages.link("versions", key="project/run.py"),
+        pages.link("buckets"),
     ]
+    world.alice.submit("new-bucket", name="run-7")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         for view in (DESKTOP, PHONE):

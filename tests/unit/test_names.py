@@ -153,3 +153,31 @@ def test_no_mapped_name_meets_another_ones_server(claim: str, other: str, server
     mine, theirs = names.from_claim(claim), names.from_claim(other)
     objects = [names.server_object("q1234", *args) for args in ((mine,), (theirs, server or "x"))]
     assert objects[0] != objects[1]
+
+
+@pytest.mark.parametrize("name", ["a", "2024", "run-7", "x" * 20])
+def test_names_of_further_buckets(name: str) -> None:
+    assert names.further_problem("ada", name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "x" * 21, "A", "a--b", "-a", "a-", "a.b", "a/b", "a_b", "é", "x-s3", "ol-s3", "a-s3alias"],
+)
+def test_invalid_names_of_further_buckets_say_the_rule(name: str) -> None:
+    assert names.FURTHER_RULE in (names.further_problem("ada", name) or "")
+
+
+PEOPLE = st.one_of(
+    st.from_regex(r"[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,5}){0,3}", fullmatch=True),
+    st.text(alphabet="aB@.-_é", max_size=45),
+).map(names.from_claim)
+
+
+@given(PEOPLE, st.from_regex(r"[a-z0-9]{1,6}(-[a-z0-9]{1,6}){0,2}", fullmatch=True))
+def test_a_bucket_s_name_says_whose_it_is(username: str, name: str) -> None:
+    bucket = names.further_prefix(username) + name
+    assert names.owner(bucket) == (username, name)
+    assert names.owner(names.bucket(username)) == (username, "")
+    assert len(bucket) <= 63
+    assert names.storage_problem(bucket) is not None, "it is nobody's personal bucket"

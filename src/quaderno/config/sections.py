@@ -163,6 +163,17 @@ class Store(Section):
         description="By name of a group, what counts for its members instead of `quota`; of "
         "several groups, the largest, and 0 (no limit) is the largest of all.",
     )
+    further_buckets: int = Field(
+        5,
+        ge=0,
+        le=100,
+        description="Buckets besides the personal one that each person may make on the page of "
+        "files or by the S3 API, named `<username>--<name>`; 0: none. Of an external store, its "
+        "own policy must allow them.",
+    )
+    further_quota: Limit = Field(
+        parse_memory("20G"), description="Bytes that each of these may hold; 0: no limit."
+    )
     key_lifetime: int = Field(
         3600, ge=900, le=43200, description="Life of the S3 keys handed out, in seconds."
     )

@@ -34,7 +34,7 @@ class FolderHandler(Handler):
         area, prefix = self.folder()
         sort, after = finding.usable_sort(self.get_argument("sort", "")), self.text("after")
         store = await self.store()
-        listing = await self.ask(_listing, store, area.bucket, prefix, sort, after)
+        listing = await self.ask(_listing, store, area, prefix, sort, after)
         self.page(
             "folder.html",
             **self.around(area, prefix),
@@ -90,11 +90,12 @@ class SearchHandler(FolderHandler):
         )
 
 
-def _listing(store: Store, bucket: str, prefix: str, sort: str, after: str) -> places.Listing:
+def _listing(store: Store, area: Area, prefix: str, sort: str, after: str) -> places.Listing:
     """In the store's order, in which it gives pages, or sorted: then `after` counts entries."""
     if sort in ("", "name") or not (after.isascii() and (after.isdigit() or not after)):
-        return store.look(bucket, prefix, after)
-    whole = store.list_all(bucket, prefix)
+        look = store.look if area.name == "home" else store.list
+        return look(area.bucket, prefix, after)
+    whole = store.list_all(area.bucket, prefix)
     start = int(after[:9] or 0)
     entries = finding.arranged(whole.entries, sort)[start : start + PAGE]
     more = str(start + PAGE) if start + PAGE < len(whole.entries) else ""

@@ -67,15 +67,15 @@ class Handler(HubOAuthenticated, web.RequestHandler):
 
     @property
     def areas(self) -> dict[str, Area]:
-        """The person's."""
+        """Those that everybody has."""
         return places.areas(self.site.config, self.person)
 
     def area(self, name: str) -> Area:
         """Raises PageError where there is none of this name."""
-        try:
-            return self.areas[name]
-        except KeyError:
-            raise PageError(HTTPStatus.NOT_FOUND, "There is no such area.") from None
+        found = self.areas.get(name) or places.further(self.site.config, self.person, name)
+        if found is None:
+            raise PageError(HTTPStatus.NOT_FOUND, "There is no such area.")
+        return found
 
     def place(self) -> tuple[Area, str]:
         """The area and the key of this request; raises PageError."""

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import jinja2
 
+from quaderno import names
 from quaderno.config import Config
 from quaderno.files import BASE, STATIC, TEMPLATES, finding, places
 from quaderno.quantities import say_amount
@@ -91,6 +92,8 @@ def environment(config: Config) -> jinja2.Environment:
         "service_name": config.name,
         "contact": config.contact,
         "link": link,
+        "has_buckets": config.store.further_buckets > 0,
+        "bucket_name": lambda bucket: names.owner(bucket)[1],
         "columns": finding.COLUMNS,
         "next_sort": finding.next_sort,
         "kind": places.kind,

@@ -36,7 +36,7 @@ class Area:
     title: str
     bucket: str
     own: str
-    path: str  # in their server, below /workarea
+    path: str  # in their server, below /workarea; empty where it is not there
 
     def writable(self, key: str) -> bool:
         """Whether the store's policy lets them write `key`, or in the folder `key`."""
@@ -47,13 +47,13 @@ class Area:
         return f"s3://{self.bucket}/{key}"
 
     def server_path(self, key: str) -> str:
-        """Where it is in their server."""
-        return f"/workarea/{self.path}/{key}"
+        """Where it is in their server; empty where it is not."""
+        return f"/workarea/{self.path}/{key}" if self.path else ""
 
     def lab_address(self, key: str) -> str:
         """Of JupyterLab in their server, which is started if need be; empty where `key` is no path
         that a file system has."""
-        if new_key_problem(key):
+        if new_key_problem(key) or not self.path:
             return ""
         return f"/hub/user-redirect/lab/tree/{quote(f'{self.path}/{key}'.rstrip('/'))}"
 
@@ -86,6 +86,15 @@ def areas(config: Config, username: str) -> dict[str, Area]:
             "scratch", "Scratch", scratch, f"{username}/", "cloud_storage/scratch"
         ),
     }  # fmt: skip
+
+
+def further(config: Config, username: str, bucket: str) -> Area | None:
+    """The area that is the further bucket of `username` with this name; None where it is none."""
+    whose, name = names.owner(bucket)
+    mine = whose == username and not names.further_problem(username, name)
+    if not (mine and config.store.further_buckets):
+        return None
+    return Area(bucket, name, bucket, "", "")
 
 
 @dataclass(frozen=True)

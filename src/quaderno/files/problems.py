@@ -59,6 +59,11 @@ def of_store(error: ClientError | BotoCoreError, action: str) -> PageError:
             f"The store does not let you {action}. You write in your own files and below your "
             "name in scratch, as long as your quota is not used up.",
         )
+    if code == "BucketNotEmpty":
+        return PageError(
+            HTTPStatus.CONFLICT,
+            f"The store cannot {action}, because it is not empty: delete what is in it first.",
+        )
     if 400 <= status < 500:
         return PageError(HTTPStatus.BAD_REQUEST, f"The store cannot {action} ({code}).")
     return store_away()

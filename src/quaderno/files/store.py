@@ -66,8 +66,12 @@ class Store:
             return self.list(bucket, prefix, after)
         except NoBucketError:
             with asking("create your bucket"):
-                self.s3.create_bucket(Bucket=bucket, **self._where)
+                self.make(bucket)
             return self.list(bucket, prefix, after)
+
+    def make(self, bucket: str) -> None:
+        """Create a bucket. Raises ClientError and BotoCoreError."""
+        self.s3.create_bucket(Bucket=bucket, **self._where)
 
     def list(self, bucket: str, prefix: str, after: str = "", most: int = PAGE) -> Listing:
         """A page of the folder `prefix`, from the token `after` of the page before."""

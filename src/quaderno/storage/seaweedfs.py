@@ -216,8 +216,15 @@ def iam_settings(config: Config) -> dict[str, Any]:
 
 
 def user_policy(config: Config, claim: str) -> dict[str, Any]:
-    """Own bucket: everything but sharing it. Scratch: read all, write below one's own name."""
+    """Own bucket: everything but sharing it. Further ones, whose names begin with one's own and a
+    double hyphen (`names.further_prefix`): to delete them, too. Scratch: read all, write below
+    one's own name."""
     user = f"${{jwt:{claim}}}"
+    further = f"arn:aws:s3:::{user}--*"
+    more = [
+        {"Effect": "Allow", "Action": [*_OWN_BUCKET, "s3:DeleteBucket"], "Resource": [further]},
+        {"Effect": "Allow", "Action": [*_GET, *_WRITE], "Resource": [f"{further}/*"]},
+    ]
     own, scratch = f"arn:aws:s3:::{user}", f"arn:aws:s3:::{config.store.scratch_bucket}"
     return trust.document(
         {"Effect": "Allow", "Action": _OWN_BUCKET, "Resource": [own]},
@@ -225,4 +232,5 @@ def user_policy(config: Config, claim: str) -> dict[str, Any]:
         {"Effect": "Allow", "Action": _LIST, "Resource": [scratch]},
         {"Effect": "Allow", "Action": _GET, "Resource": [f"{scratch}/*"]},
         {"Effect": "Allow", "Action": _WRITE, "Resource": [f"{scratch}/{user}/*"]},
+        *(more if config.store.further_buckets else ()),
     )

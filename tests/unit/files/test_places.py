@@ -40,6 +40,19 @@ def test_what_a_file_system_has_is_opened_in_jupyterlab(areas: dict[str, places.
     assert areas["home"].lab_address("a//b") == areas["home"].lab_address("/a") == ""
 
 
+def test_a_further_bucket_is_an_area_of_its_owner_alone(tmp_path: Path) -> None:
+    config = generate(tmp_path)
+    area = places.further(config, "ada", "ada--run-7")
+    assert area is not None
+    assert (area.title, area.s3_address("a/b")) == ("run-7", "s3://ada--run-7/a/b")
+    assert area.writable("any")
+    assert area.server_path("a") == area.lab_address("a") == "", "it is not in a server"
+    for other in ("bob--run-7", "ada", "ada--", "ada--A", "scratch", "ada--../bob", "u--ada--x"):
+        assert places.further(config, "ada", other) is None
+    none = config.store.model_copy(update={"further_buckets": 0})
+    assert places.further(config.model_copy(update={"store": none}), "ada", "ada--run-7") is None
+
+
 def test_the_way_to_a_folder(areas: dict[str, places.Area]) -> None:
     way = places.crumbs(areas["home"], "a/b c//")
     assert [(crumb.title, crumb.prefix) for crumb in way] == [

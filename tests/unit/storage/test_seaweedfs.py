@@ -28,11 +28,19 @@ def test_roles_are_confined_to_their_claim(claim: str) -> None:
         if {"s3:PutObject", "s3:CreateBucket"} & set(statement["Action"])
         for resource in statement["Resource"]
     ]
-    assert len(writable) == 3
+    assert len(writable) == 5
     assert all(f"${{jwt:{claim}}}" in resource for resource in writable)
     actions = {action for statement in policy["Statement"] for action in statement["Action"]}
     assert not [action for action in actions if "*" in action or "Acl" in action]
-    assert not {"s3:PutBucketPolicy", "s3:ListAllMyBuckets", "s3:DeleteBucket"} & actions
+    assert not {"s3:PutBucketPolicy", "s3:ListAllMyBuckets"} & actions
+    deletable = [s["Resource"] for s in policy["Statement"] if "s3:DeleteBucket" in s["Action"]]
+    assert deletable == [[f"arn:aws:s3:::${{jwt:{claim}}}--*"]]
+
+
+def test_without_further_buckets_there_is_nothing_of_them_in_the_policy() -> None:
+    none = CONFIG.store.model_copy(update={"further_buckets": 0})
+    policy = seaweedfs.user_policy(CONFIG.model_copy(update={"store": none}), "name")
+    assert "--" not in json.dumps(policy)
 
 
 def test_keys_of_tokens_are_asked_of_the_embedded_provider_directly() -> None:
