@@ -1,5 +1,6 @@
 """The store's promises, kept by the embedded SeaweedFS: STS, isolation, persistence."""
 
+import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,8 @@ from botocore.exceptions import ClientError
 from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
-from quaderno.storage import buckets, seaweedfs, sts, trust
+from quaderno.storage import all_quotas, buckets, seaweedfs, seaweedfs_quota, sts, trust
+from quaderno.storage.keys import HubKeys
 from quaderno.storage.objects import Objects
 from tests.contract.storage_fixtures import Issuer, Store, json_server, new_config
 
@@ -352,3 +354,25 @@ def test_data_and_keys_survive_a_kill(world: World) -> None:
     store.start()
     assert client.get_object(Bucket="alice", Key="durable")["Body"].read() == b"x" * 100_000
     assert s3(world, "bob").list_objects_v2(Bucket="scratch")["KeyCount"] > 0
+
+
+def test_buckets_that_no_mount_looks_after_get_their_quota(world: World) -> None:
+    """Somebody's who has no server, and a further one made by an S3 client; a quota that is there
+    is somebody else's business."""
+    config = world.config
+    limited = config.store.model_copy(update={"quota": 8 << 20, "further_quota": 4 << 20})
+    config = config.model_copy(update={"store": limited})
+    seaweedfs_quota.ensure_quota(config, "bob", 6 << 20)
+    s3(world, "alice").create_bucket(Bucket="alice--run-7")
+
+    async def look() -> None:
+        async with httpx.AsyncClient() as nobody:
+            await all_quotas.look(config, HubKeys(config, nobody))
+
+    for _ in range(2):
+        asyncio.run(look())
+        quotas = {bucket.name: bucket.quota for bucket in seaweedfs_quota.buckets(config)}
+        wanted = {"alice": 8 << 20, "bob": 6 << 20, "alice--run-7": 4 << 20, "scratch": 0}
+        assert {name: quotas[name] for name in wanted} == wanted
+    seaweedfs_quota.ensure_quota(config, "alice", 0)
+    seaweedfs_quota.ensure_quota(config, "bob", 0)

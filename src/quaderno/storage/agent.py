@@ -33,6 +33,7 @@ from quaderno import names
 from quaderno.config import Config, load_file
 from quaderno.errors import QuadernoError, StorageError, StorageRefusedError
 from quaderno.storage import (
+    all_quotas,
     ballast,
     bridges,
     buckets,
@@ -346,7 +347,9 @@ async def running(config: Config) -> AsyncIterator[Agent]:
         agent = Agent(config, client)
         # Reads the S3 service's description now rather than while somebody waits.
         await asyncio.to_thread(buckets.client, config, Keys.from_container_credentials(_NO_KEYS))
-        looking = asyncio.create_task(ballast.keep_watch(config), name="ballast")
+        looking = asyncio.gather(
+            ballast.keep_watch(config), all_quotas.keep_watch(config, agent.keys)
+        )
         with mount_table.watching(agent.mounts_changed), bridges.without_ipv6(config):
             agent.resume()
             yield agent

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -26,7 +27,30 @@ PATIENCE = 20.0  # seconds
 _SHARE = 0.1  # of the time may go into asking the master, for all people of a node together
 _AGAIN_WITHIN = 30.0  # seconds, however long the master took to fail
 _LAG = 8.0  # seconds until the master knows what was written to a volume
+_PAGE = 1000  # buckets
 _UNIT = 2**20  # quotas are in MiB
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """As the filer knows it: `made` is a time that sorts, `quota` in bytes (0: none)."""
+
+    name: str
+    made: str
+    quota: int
+
+
+def buckets(config: Config) -> list[Bucket]:
+    """All there are. Blocking. Raises StorageError."""
+    filer, found, last = f"http://127.0.0.1:{config.ports.store_filer}", list[Bucket](), ""
+    while True:
+        page = _get(f"{filer}/buckets/?limit={_PAGE}&lastFileName={quote(last)}")
+        entries = page.get("Entries") or ()
+        for entry in entries:
+            last = str(entry["FullPath"]).rpartition("/")[2]
+            found.append(Bucket(last, str(entry["Crtime"]), max(int(entry["Quota"] or 0), 0)))
+        if len(entries) < _PAGE:
+            return found
 
 
 def ensure_quota(config: Config, bucket: str, limit: int) -> None:
