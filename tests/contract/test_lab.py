@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import httpx
@@ -194,6 +195,8 @@ def test_the_popup_tells_what_was_refused_and_what_to_do(page: Page, hub: Hub) -
     expect(popup).to_contain_text("cloud_storage/anna/.quaderno/rescued/")
     hub_link = popup.get_by_role("link", name="Hub Control Panel")
     expect(hub_link).to_have_attribute("href", "/hub/home")
+    files_link = popup.get_by_role("link", name="Your files in the browser")
+    expect(files_link).to_have_attribute("href", "/services/files/")
     page.keyboard.press("Escape")
     expect(popup).to_be_hidden()
     expect(_item(page)).to_be_focused()
@@ -287,6 +290,24 @@ def test_refresh_shows_what_was_changed_elsewhere(page: Page, hub: Hub) -> None:
     expect(listing.get_by_text("through-s3.txt")).to_be_hidden()
     page.locator(".jp-FileBrowser-toolbar [data-jp-item-name=refresh]").click()
     expect(listing.get_by_text("through-s3.txt")).to_be_visible()
+
+
+def test_a_file_of_the_store_is_opened_on_the_page_of_files(page: Page, hub: Hub) -> None:
+    (hub.files / "a b#1.txt").write_text("")
+    listing, shown = page.locator(".jp-DirListing-content"), page.get_by_role("menu")
+    entry = shown.get_by_text("Share, Versions … (Files)")
+    listing.get_by_text("cloud_storage", exact=True).click(button="right")
+    expect(shown.get_by_text("Rename")).to_be_visible()
+    expect(entry).to_be_hidden()
+    page.keyboard.press("Escape")
+    for name in ("cloud_storage", "anna"):
+        listing.get_by_text(name, exact=True).dblclick()
+    listing.get_by_text("a b#1.txt").click(button="right")
+    with page.context.expect_page() as another:
+        entry.click()
+    address = "/services/files/item?area=home&key=a%20b%231.txt"
+    assert urlsplit(another.value.url)[2:4] == urlsplit(address)[2:4]
+    another.value.close()
 
 
 def test_the_extensions_work_and_ask_nobody_else(page: Page, lab: httpx.Client) -> None:

@@ -1,5 +1,7 @@
 /** The popup: what the item in the status bar has no room for. Names and reasons are text. */
 
+import { filesPage } from './files.js';
+
 const UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB'];
 const MANY = 20; // refused files that are named; the rest are counted
 
@@ -45,6 +47,7 @@ function paragraphs({ label, message, storage, login }, home, cleanUp) {
     paragraph(message),
     ...(storage ? aboutStorage(storage, cleanUp) : []),
     ...aboutLogin(login, message),
+    home && login.ok ? linkTo(filesPage(home), 'Your files in the browser') : '',
     home ? linkTo(home, login.ok ? 'Hub Control Panel' : 'Log in again') : ''
   ].filter(Boolean);
 }

@@ -8,6 +8,8 @@ from quaderno.files.changing import FormHandler
 from quaderno.files.handlers import Handler, usable
 from quaderno.files.problems import PageError
 
+_LONGEST_UNDO = 3600  # seconds that one deletion may have taken
+
 
 class VersionsHandler(Handler):
     """`GET ?area=A&key=K`: the versions of a file, and the switch of its bucket."""
@@ -63,6 +65,8 @@ class UndoHandler(FormHandler):
         if prefix:
             usable(prefix)
         since, until = self._time("since"), self._time("until")
+        if not 0 <= (until - since).total_seconds() <= _LONGEST_UNDO:
+            raise PageError(HTTPStatus.BAD_REQUEST, "No deletion took that long.")
         store = await self.store()
         count = await self.ask(versions.undelete, store, area.bucket, prefix, since, until)
         self.back(area, prefix, "undone", f"{count:,}")
