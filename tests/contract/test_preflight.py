@@ -46,7 +46,14 @@ def config(tmp_path: Path, registry: Registry) -> Config:
 
 @pytest.fixture
 def check(config: Config, client: docker.APIClient) -> Check:
-    return lambda image: asyncio.run(image_check.check(config, client, image, WITHIN))
+    return lambda image: asyncio.run(image_check.check(config, ready(client), image, WITHIN))
+
+
+def ready(client: docker.APIClient) -> image_check.Client:
+    async def give() -> docker.APIClient:
+        return client
+
+    return give
 
 
 def load(
@@ -140,7 +147,6 @@ def test_a_registry_that_nobody_named_is_not_asked(registry: Registry, check: Ch
 def test_a_registry_that_does_not_answer_is_waited_for_no_longer_than_said(
     config: Config, client: docker.APIClient, registry: Registry
 ) -> None:
-    finding = asyncio.run(
-        image_check.check(config, client, f"{registry.address}/{NAME}:never", 0.0)
-    )
+    never = f"{registry.address}/{NAME}:never"
+    finding = asyncio.run(image_check.check(config, ready(client), never, 0.0))
     assert finding == NO_ANSWER

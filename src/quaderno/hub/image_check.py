@@ -9,7 +9,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import ClassVar
@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 import httpx
 from docker import APIClient, auth
-from docker.errors import DockerException
 from tornado import web
 
 from quaderno.config import Config
@@ -25,6 +24,7 @@ from quaderno.errors import OptionsError
 from quaderno.hub import preflight, pulling
 from quaderno.hub.credentials import TooOftenError
 from quaderno.hub.failures import StartFailure
+from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.preflight import Finding, Platform
 from quaderno.hub.rates import Rates
 from quaderno.hub.scoped import ScopedHandler
@@ -34,6 +34,9 @@ WITHIN = 6.0  # seconds for somebody who types
 WITHIN_AT_START = 3.0  # as long as the form waits for a start before it shows the start page
 _KEPT_FOR = 60.0  # seconds
 _KEPT = 500  # findings
+
+# Gives what calls the engine, which may have to be asked for its version first.
+Client = Callable[[], Awaitable[APIClient]]
 
 
 class Recent:
@@ -60,21 +63,21 @@ _recent = Recent()
 
 
 async def check(
-    config: Config, client: APIClient, image: str, within: float, groups: Collection[str] = ()
+    config: Config, client: Client, image: str, within: float, groups: Collection[str] = ()
 ) -> Finding:
     """What a member of `groups` is told of `image`, in `within` seconds at most; raises nothing."""
     if finding := preflight.allowed(config, image, groups):
         return finding
     try:
-        async with asyncio.timeout(within), pulling.connection(client) as engine:
-            return await _ask(config, client, engine, image)
-    except (TimeoutError, httpx.HTTPError, DockerException, ValueError, KeyError):
+        async with asyncio.timeout(within):
+            found = await client()
+            async with pulling.connection(found) as engine:
+                return await _ask(config, found, engine, image)
+    except (TimeoutError, httpx.HTTPError, *ENGINE_ERRORS, ValueError, KeyError):
         return preflight.NO_ANSWER
 
 
-async def require(
-    config: Config, client: APIClient, image: str, groups: Collection[str] = ()
-) -> None:
+async def require(config: Config, client: Client, image: str, groups: Collection[str] = ()) -> None:
     """Raises StartFailure when a member of `groups` cannot start a server from `image`."""
     finding = await check(config, client, image, WITHIN_AT_START, groups)
     if finding.level == "refused":
@@ -140,7 +143,7 @@ class ImageCheckHandler(ScopedHandler):
         if wait := math.ceil(self._rates.wait(self.current_user.name)):
             raise TooOftenError("image checks", wait)
         groups = [group.name for group in user.groups]
-        client = user.spawner.client
+        client = user.spawner.engine_client
         finding = await check(self.authenticator.quaderno, client, image, WITHIN, groups)
         self.set_header("Cache-Control", "no-store")
         self.write(asdict(finding))

@@ -123,8 +123,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
     async def check_allowed(self, image: str) -> str:
         """dockerspawner's hook; `options.parse` has allowed and resolved the image already."""
         image = self.chosen.image if self.chosen else image
-        client = await self.engine_client()
-        await image_check.require(self.quaderno, client, image, self.groups)
+        await image_check.require(self.quaderno, self.engine_client, image, self.groups)
         return image
 
     # --- start

@@ -1,5 +1,6 @@
 import asyncio
 import re
+import socket
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,8 @@ import jinja2
 import pytest
 
 from quaderno.config import Config
-from quaderno.hub import TEMPLATES, image_sizes, options
+from quaderno.hub import TEMPLATES, image_check, image_sizes, options
+from quaderno.hub.preflight import NO_ANSWER
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
 from tests.ports import free_ports
 
@@ -37,6 +39,27 @@ def test_a_stop_gives_up_rather_than_forget(spawner: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr("quaderno.hub.spawner_docker._ENGINE_PATIENCE", 0)
     with pytest.raises(docker.errors.DockerException):
         asyncio.run(spawner.stop())
+
+
+def test_an_engine_that_hangs_keeps_nobody_waiting_who_asks_about_an_image(
+    config: Config, spawner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+
+        def check(within: float) -> Any:
+            return image_check.check(config, spawner.engine_client, "lab/a:1", within)
+
+        async def ask() -> None:
+            asking = asyncio.create_task(check(60))
+            connection, _ = await asyncio.get_running_loop().sock_accept(silent)
+            assert not asking.done(), "the hub goes on meanwhile"
+            connection.close()
+            assert await asyncio.wait_for(asking, 30) == NO_ANSWER, "the engine hung up"
+            assert await asyncio.wait_for(check(0.1), 30) == NO_ANSWER, "it says nothing"
+
+        asyncio.run(ask())
 
 
 def test_where_the_local_files_are_is_remembered(config: Config, spawner: Any) -> None:
