@@ -19,7 +19,7 @@ from sqlalchemy.orm import object_session
 
 from quaderno.config import Config
 from quaderno.errors import StorageError
-from quaderno.hub import endings, inside, workarea
+from quaderno.hub import endings, inside, memory_peak, workarea
 from quaderno.hub.agent_client import shared
 from quaderno.hub.inside import ENGINE_ERRORS, InsideError, NoProgramError
 from quaderno.hub.workarea import Look, Saved, Stop, Why
@@ -54,6 +54,7 @@ class GuardedSpawner(DockerSpawner):
         self.answers = True  # until a start says otherwise: nothing was done in it yet
         self.why: Why = "administrator"
         self.ending = endings.GONE  # how it ended, where nobody stopped it
+        self._memory_peak = 0  # bytes, at the last look at the running server
         self._starts = False
         self._cut_off = False  # the hub ended while it was starting
         self._kept_at: float | None = None
@@ -104,6 +105,10 @@ class GuardedSpawner(DockerSpawner):
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, lambda: self.client)
+
+    def note_use(self, inspected: dict[str, Any]) -> None:
+        """Of a running server, which may end before the next look."""
+        self._memory_peak = memory_peak.peak(inspected)
 
     # --- asking the server
 
@@ -193,8 +198,9 @@ class GuardedSpawner(DockerSpawner):
         if self._cut_off and not self.object_id:
             self._record(Stop(at=_now(), by="restart"))
         elif self.object_id and self.answers and not self._kept_within(_STOPPED_IN):
-            self._record(Stop(at=_now(), by=ended.by, memory=ended.limit))
-        self._cut_off, self.ending = False, endings.GONE
+            peak = self._memory_peak if ended.by == "memory" else 0
+            self._record(Stop(at=_now(), by=ended.by, memory=ended.limit, peak=peak))
+        self._cut_off, self.ending, self._memory_peak = False, endings.GONE, 0
 
     async def _stopped(self, why: Why) -> Stop:
         limit = self.quaderno.servers.saved_size

@@ -290,6 +290,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
             self.log.warning("Cannot ask the engine about %s: %s", self.object_name, error)
             return None
         if inspected["State"]["Running"]:
+            self.note_use(inspected)
             return None
         self.ending = endings.ending(inspected, await self._engine_since())
         return self.ending.words

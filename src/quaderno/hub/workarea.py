@@ -105,6 +105,7 @@ class Stop(_Report):
     problem: str = ""  # a sentence: why nothing is known of its files
     limit: Amount = 0
     memory: Amount = 0  # the server's limit, where that was why
+    peak: Amount = 0  # the most that it was seen to have, in that case
     seen: bool = False  # the notice was dismissed
 
 
@@ -115,8 +116,8 @@ _WHY = {
     "administrator": "Your last server was stopped by an administrator.",
     "person": "",
     "ended": f"Your last server ended without being stopped. {_GONE}",
-    "memory": "Your last server was ended because it needed more memory than it had ({memory}). "
-    f"Choose more memory, or work on less data at a time. {_GONE}",
+    "memory": "Your last server was ended because it needed more memory than it had "
+    f"({{memory}}{{peak}}). Choose more memory, or work on less data at a time. {_GONE}",
     "node": f"Your last server ended because the machine that it ran on was restarted. {_GONE}",
     "restart": "The service was restarted while your server was starting. Start it again.",
 }
@@ -136,7 +137,8 @@ def notice(stop: Stop | None) -> dict[str, Any] | None:
     told = list(_sentences(stop))
     if not told and stop.by == "person":
         return None
-    why = _WHY[stop.by].format(memory=size(stop.memory))
+    peak = f"; shortly before, its peak was {size(stop.peak)}" if stop.peak else ""
+    why = _WHY[stop.by].format(memory=size(stop.memory), peak=peak)
     files = stop.saved.left.files[:NAMED] if stop.saved else []
     return {
         "at": stop.at,

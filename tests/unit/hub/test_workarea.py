@@ -114,6 +114,11 @@ def test_why_it_stopped_is_told_where_it_was_not_its_person(why: Any, sentence: 
     assert notice["lost"] == (why in ("ended", "memory", "node"))
 
 
+def test_the_peak_of_a_server_at_its_memory_limit_is_told() -> None:
+    (said,) = told(Stop(at="", by="memory", memory=2 * 10**9, peak=19 * 10**8))
+    assert "than it had (2.0 GB; shortly before, its peak was 1.9 GB). Choose" in said
+
+
 def test_files_that_were_left_are_named_with_the_reason() -> None:
     files = left(("big.bin", 3 * 10**9, "limit"), ("locked", 900, "unreadable"))
     found = stop(saved={"left": files}, by="administrator", limit=2**30)
