@@ -18,7 +18,8 @@ def known_to_the_hub(service: Service) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"gpu": 1}, "Unknown server option “gpu”: the options are image, cpu, memory and wait."),
+        ({"gpu": 1}, "gpu must be 0, not “1”: this machine has none."),
+        ({"disk": 1}, "Unknown server option “disk”: the options are image, cpu, memory, gpu and"),
         ({"cpu": 1000}, "cpu must be a number from 0.5 to"),
         ({"memory": "64T"}, "memory must be an amount from"),
         ({"image": "--privileged"}, "“--privileged” is not an image"),

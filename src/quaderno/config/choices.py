@@ -11,6 +11,8 @@ from quaderno.quantities import parse_memory
 
 N = TypeVar("N", int, float)
 
+# As nobody's shell or template would change it.
+Device = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:=-]*$")]
 Cpus = Annotated[float, Field(gt=0)]
 _CHOICES = "Offered in the form; the API takes any value between the least and the most."
 _DEFAULT = "Chosen when nothing else is."
@@ -58,6 +60,37 @@ class MemoryChoice(Section):
 
     def limit_of(self, groups: Iterable[str]) -> int:
         """Bytes that a member of `groups` may have."""
+        return _limit_of(groups, self.choices, self.limit, self.group_limits)
+
+
+class GpuChoice(Section):
+    """GPUs for servers, where the machine has any; each is one server's at a time."""
+
+    devices: list[Device] | None = Field(
+        None,
+        description="Those that servers may have: numbers or UUIDs as of `nvidia-smi -L`, or names "
+        "of the Container Device Interface such as `nvidia.com/gpu=0`. When unset, those that the "
+        "engine discovers by itself (Docker 28.2 and later); an empty list: none.",
+    )
+    choices: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 1, 2, 4, 8],
+        description="Offered in the form, as far as the machine has so many; none is the default.",
+    )
+    limit: int | None = Field(
+        None, ge=0, description="The most that somebody may choose; all when unset."
+    )
+    group_limits: dict[Group, Annotated[int, Field(ge=0)]] = Field({}, description=_GROUP_LIMITS)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if 0 not in self.choices:
+            raise ValueError("`choices` must include 0")
+        if self.devices and len(set(self.devices)) < len(self.devices):
+            raise ValueError("`devices` names one twice")
+        return self
+
+    def limit_of(self, groups: Iterable[str]) -> int:
+        """GPUs that a member of `groups` may have."""
         return _limit_of(groups, self.choices, self.limit, self.group_limits)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from quaderno import __version__
-from quaderno.config.choices import CpuChoice, MemoryChoice, Room
+from quaderno.config.choices import CpuChoice, GpuChoice, MemoryChoice, Room
 from quaderno.config.database import Database
 from quaderno.config.files import Files as Files
 from quaderno.config.identity import Iam as Iam
@@ -289,6 +289,7 @@ class Servers(Section):
     )
     cpu: CpuChoice = Field(CpuChoice(), description="CPUs on offer.")
     memory: MemoryChoice = Field(MemoryChoice(), description="Memory on offer.")
+    gpu: GpuChoice = Field(GpuChoice(), description="GPUs on offer.")
     room: Room = Field(Room(), description="What running servers may have together.")
     local_quota: Limit = Field(
         0,

@@ -17,30 +17,40 @@ from docker import APIClient
 from docker.errors import DockerException
 
 from quaderno.config import Config
-from quaderno.hub import options, pulling
+from quaderno.hub import gpus, options, pulling
 from quaderno.hub.options import Bounds
 
 _WITHIN = 2.0  # seconds for the engine to answer; the form is shown anyway
+_MANY = 999  # GPUs: more than any machine has
 _KEPT_FOR = 60.0  # seconds: machines grow seldom
 
 
 @dataclass(frozen=True)
 class Amount:
-    """CPUs and bytes of memory: of a machine, or of the limits of servers."""
+    """CPUs, bytes of memory and GPUs: of a machine, or of the limits of servers."""
 
     cpu: float
     memory: float
+    gpu: float = 0
 
     def __sub__(self, other: "Amount") -> "Amount":
         """What is left, and never less than nothing."""
-        return Amount(max(0, self.cpu - other.cpu), max(0, self.memory - other.memory))
+        return Amount(
+            max(0, self.cpu - other.cpu),
+            max(0, self.memory - other.memory),
+            max(0, self.gpu - other.gpu),
+        )
 
 
 class Machine:
-    """What the engine has, asked for once a minute; None until it has answered."""
+    """What the engine has, asked for once a minute; None until it has answered.
+
+    `gpus` are those that it discovers by itself, which an operator may have replaced.
+    """
 
     def __init__(self) -> None:
         self.has: Amount | None = None
+        self.gpus: tuple[str, ...] = ()
         self._asked = -_KEPT_FOR
 
     async def look(self, client: APIClient) -> None:
@@ -51,6 +61,7 @@ class Machine:
             async with asyncio.timeout(_WITHIN), pulling.connection(client) as engine:
                 info = (await engine.get("/info")).raise_for_status().json()
                 self.has = Amount(float(info["NCPU"]), int(info["MemTotal"]))
+                self.gpus = gpus.discovered(info)
         except (TimeoutError, httpx.HTTPError, DockerException, ValueError, KeyError):
             return
         self._asked = time.monotonic()
@@ -72,10 +83,11 @@ def bounds(
 ) -> Bounds:
     """The most that a member of `groups` may have on `machine`, of which `free` is left now."""
     groups = frozenset(groups)
-    cpu, memory = config.servers.cpu.limit_of(groups), config.servers.memory.limit_of(groups)
+    servers = config.servers
+    cpu, memory = servers.cpu.limit_of(groups), servers.memory.limit_of(groups)
     if machine is None:
         return Bounds(cpu, memory, groups=groups)
-    whole, free = room(config, machine), free or Amount(math.inf, math.inf)
+    whole, free = room(config, machine), free or Amount(math.inf, math.inf, math.inf)
     return Bounds(
         cpu,
         memory,
@@ -84,6 +96,9 @@ def bounds(
         free_cpu=free.cpu,
         free_memory=free.memory,
         groups=groups,
+        gpu=servers.gpu.limit_of(groups),
+        machine_gpu=int(machine.gpu),
+        free_gpu=free.gpu,
     )
 
 
@@ -91,9 +106,13 @@ def taken(config: Config, running: Iterable[Mapping[str, Any]]) -> Amount:
     """What servers with these options may use together: each what it was given, whatever limits
     its person's groups have."""
     cpus, amounts = config.servers.cpu.choices, config.servers.memory.choices
-    anybodys = Bounds(max(cpus), max(amounts))
+    anybodys = Bounds(max(cpus), max(amounts), gpu=_MANY, machine_gpu=_MANY)
     chosen = [options.possible(config, asked, anybodys) for asked in running]
-    return Amount(sum(one.cpu for one in chosen), sum(one.memory for one in chosen))
+    return Amount(
+        sum(one.cpu for one in chosen),
+        sum(one.memory for one in chosen),
+        sum(one.gpu for one in chosen),
+    )
 
 
 def in_words(machine: Amount, by_all: Amount, own: Amount, *, waiting: int = 0) -> str:
@@ -101,10 +120,12 @@ def in_words(machine: Amount, by_all: Amount, own: Amount, *, waiting: int = 0) 
     free = machine - by_all
     words = (
         f"Free now: {_cpus(free)} of {machine.cpu:g} CPUs,"
-        f" {_gigabytes(free)} of {_gigabytes(machine)} GB of memory."
+        f" {_gigabytes(free)} of {_gigabytes(machine)} GB of memory"
     )
+    words += f", {free.gpu:g} of {machine.gpu:g} GPUs." if machine.gpu else "."
     if own.memory:
-        words += f" Your running servers may use {_cpus(own)} CPUs, {_gigabytes(own)} GB."
+        words += f" Your running servers may use {_cpus(own)} CPUs, {_gigabytes(own)} GB"
+        words += f", {own.gpu:g} GPU{'s' if own.gpu > 1 else ''}." if own.gpu else "."
     if waiting:
         words += " 1 start waits for room." if waiting == 1 else f" {waiting} starts wait for room."
     return words
@@ -116,6 +137,12 @@ def left_in_words(whole: Amount, by_all: Amount) -> str:
     left = [f"{_gigabytes(free)} GB of memory"] if math.isfinite(free.memory) else []
     left += [f"{_cpus(free)} CPUs"] if math.isfinite(free.cpu) else []
     return f"{' and '.join(left)} {'are' if left else 'nothing is'} free"
+
+
+def gpus_in_words(whole: Amount, by_all: Amount) -> str:
+    """The same, of GPUs."""
+    free = (whole - by_all).gpu
+    return f"{free:g} of {whole.gpu:g} {'is' if free == 1 else 'are'} free"
 
 
 def _cpus(amount: Amount) -> str:

@@ -41,9 +41,11 @@ class Line:
 
 
 def fits(wants: Amount, room: Amount, taken: Amount) -> bool:
-    """Whether there is room for one more. For a first server there always is: the smallest that
-    may be chosen may be larger than the room that was configured."""
+    """Whether there is room for one more. But for GPUs, for a first server there always is: the
+    smallest that may be chosen may be larger than the room that was configured."""
+    free = room - taken
+    if wants.gpu > free.gpu:
+        return False
     if not taken.memory:
         return True
-    free = room - taken
     return wants.cpu <= free.cpu and wants.memory <= free.memory

@@ -4,6 +4,7 @@ room, where that is limited."""
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 from jupyterhub import orm
 from jupyterhub.utils import utcnow
 
-from quaderno.hub import capacity, options
+from quaderno.hub import capacity, gpus, options, start_failures
 from quaderno.hub.capacity import Amount, Machine
 from quaderno.hub.image_sizes import Sizes
 from quaderno.hub.inside import ENGINE_ERRORS
@@ -31,20 +32,26 @@ class Offers(RemembersImages):
     user: Any
     orm_spawner: Any
     steps: Progress
+    _save_state: Any  # its, too
+
+    gpus: tuple[str, ...] = ()  # that this server holds
 
     # What a person's last server had, where that was at another site.
     options_elsewhere: Mapping[str, Any] = MappingProxyType({})
     _machine: ClassVar[Machine] = Machine()
     _waiting: ClassVar[Waiting] = Waiting()
+    _gpu_waiting: ClassVar[Waiting] = Waiting(
+        start_failures.NO_GPU, capacity.gpus_in_words, " for a GPU"
+    )
     _sizes: ClassVar[Sizes] = Sizes()
     _since: ClassVar[datetime] = utcnow(with_tz=False)  # what started before was let in before
 
     async def get_options_form(self) -> Any:
         """JupyterHub awaits this before it shows the form."""
-        await self._look_at_engine()
+        await self.look_at_engine()
         return await super().get_options_form()  # type: ignore[misc]
 
-    async def _look_at_engine(self) -> None:
+    async def look_at_engine(self) -> None:
         """Raises nothing: an engine that does not answer keeps nobody from the form."""
         with suppress(TimeoutError, *ENGINE_ERRORS):
             async with asyncio.timeout(_WITHIN):
@@ -65,7 +72,8 @@ class Offers(RemembersImages):
         """The most that this person may have."""
         room, taken = self._room()
         free = Amount(0, 0) if len(self._waiting.line) else room - taken
-        return capacity.bounds(self.quaderno, self.groups, self._machine.has, free)
+        gpu = 0 if len(self._gpu_waiting.line) else len(self._free_gpus())
+        return capacity.bounds(self.quaderno, self.groups, self._has(), replace(free, gpu=gpu))
 
     def offered(self, last: Mapping[str, Any], *, suggested: bool) -> Offer:
         """The form's choices, with those of `last` selected where they are possible."""
@@ -78,34 +86,66 @@ class Offers(RemembersImages):
 
     def free(self) -> str:
         """What is free on the machine; empty while that is not known."""
-        if self._machine.has is None:
+        has = self._has()
+        if has is None:
             return ""
-        return capacity.in_words(
-            self._machine.has,
-            self._taken(),
-            self._taken(of=self.user.id),
-            waiting=len(self._waiting.line),
-        )
+        by_all = replace(self._taken(), gpu=has.gpu - len(self._free_gpus()))
+        waiting = len(self._waiting.line) + len(self._gpu_waiting.line)
+        return capacity.in_words(has, by_all, self._taken(of=self.user.id), waiting=waiting)
 
     async def wait_for_room(self, chosen: ServerOptions) -> None:
         """Return when there is room for this server, which takes it until `give_up_room`.
 
         Raises StartFailure.
         """
-        await self._look_at_engine()
-        await self._waiting.let_in(
-            self.orm_spawner.id,
-            Amount(chosen.cpu, chosen.memory),
-            self._room,
-            self.quaderno.servers.room,
-            wait=chosen.wait,
-            steps=self.steps,
-        )
+        who, rule = self.orm_spawner.id, self.quaderno.servers.room
+        how: dict[str, Any] = {"wait": chosen.wait, "steps": self.steps}
+        if chosen.gpu:
+            await self._gpu_waiting.let_in(
+                who, Amount(0, 0, chosen.gpu), self._gpu_room, rule, **how
+            )
+            # In the same step: nobody can have taken them meanwhile.
+            self.gpus = self._free_gpus()[: chosen.gpu]
+            self._save_state()
+        await self._waiting.let_in(who, Amount(chosen.cpu, chosen.memory), self._room, rule, **how)
 
     def give_up_room(self) -> None:
         """After every end, for those who wait."""
+        self.gpus = ()
         if self.orm_spawner:
             self._waiting.ended(self.orm_spawner.id)
+            self._gpu_waiting.ended(self.orm_spawner.id)
+
+    # --- GPUs, for which there is a line of its own: who needs none does not wait for them
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self.gpus = tuple(map(str, state.get("gpus", ())))
+
+    def get_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().get_state()
+        return state | {"gpus": list(self.gpus)} if self.gpus else state
+
+    def _all_gpus(self) -> tuple[str, ...]:
+        return gpus.devices(self.quaderno.servers.gpu, self._machine.gpus)
+
+    def _free_gpus(self) -> tuple[str, ...]:
+        there_are = self._all_gpus()
+        if not there_are:
+            return ()
+        running = self.db.query(orm.Spawner).filter(orm.Spawner.server_id.isnot(None))
+        return gpus.free(there_are, gpus.held(one.state for one in running))
+
+    def _gpu_room(self) -> tuple[Amount, Amount]:
+        whole, free = len(self._all_gpus()), len(self._free_gpus())
+        return Amount(0, 0, whole), Amount(0, 0, whole - free)
+
+    # --- what there is
+
+    def _has(self) -> Amount | None:
+        """The machine; None until its engine has answered."""
+        has = self._machine.has
+        return replace(has, gpu=len(self._all_gpus())) if has else None
 
     def _room(self) -> tuple[Amount, Amount]:
         """What there is room for, and what of it servers have taken."""

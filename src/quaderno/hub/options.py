@@ -16,7 +16,7 @@ from quaderno.config import Config, Image
 from quaderno.errors import OptionsError
 from quaderno.quantities import format_memory, parse_memory
 
-KEYS = ("image", "cpu", "memory", "wait")
+KEYS = ("image", "cpu", "memory", "gpu", "wait")
 # Field of the form for an image of one's own; when filled in it wins over the drop-down.
 OWN_IMAGE_FIELD = "own_image"
 
@@ -32,11 +32,12 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """A server somebody may have: an image reference, CPUs (a fraction is a share), bytes."""
+    """A server somebody may have: an image reference, CPUs (a fraction is a share), bytes, GPUs."""
 
     image: str
     cpu: float
     memory: int
+    gpu: int = 0
     wait: bool = False  # until there is room, where that is limited
 
 
@@ -51,6 +52,9 @@ class Bounds:
     free_cpu: float = math.inf
     free_memory: float = math.inf
     groups: frozenset[str] = frozenset()
+    gpu: int = 0
+    machine_gpu: int = 0
+    free_gpu: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class Offer:
     own_image: str
     cpus: list[Choice]
     memories: list[Choice]
+    gpus: list[Choice]  # none where the machine has none
     suggested: bool
     free: str = ""  # what is free on the machine, in a sentence
     link: str = ""  # the query of a link that makes the selection again
@@ -128,23 +133,40 @@ def offer(
             )
             for amount in sorted(servers.memory.choices)
         ],
+        gpus=_gpu_choices(config, bounds, chosen.gpu),
         suggested=suggested,
         free=free,
         link=_link(catalogue.get(chosen.image, chosen.image), chosen),
-        wait_minutes=_wait_minutes(config),
+        wait_minutes=_wait_minutes(config, bounds),
     )
+
+
+def _gpu_choices(config: Config, bounds: Bounds, chosen: int) -> list[Choice]:
+    there = sorted(n for n in set(config.servers.gpu.choices) if n <= bounds.machine_gpu)
+    return [
+        Choice(
+            str(gpu),
+            ("No GPU", "1 GPU")[gpu] if gpu < 2 else f"{gpu} GPUs",
+            gpu == chosen,
+            _why_not(gpu, bounds.gpu, bounds.machine_gpu),
+            gpu > bounds.free_gpu,
+        )
+        for gpu in (there if bounds.machine_gpu else ())
+    ]
 
 
 def _link(image: str, chosen: ServerOptions) -> str:
     """With the prefix by which JupyterHub knows options in an address."""
     memory = format_memory(chosen.memory)
     asked = {"image": image, "cpu": f"{chosen.cpu:g}", "memory": memory}
+    asked |= {"gpu": str(chosen.gpu)} if chosen.gpu else {}
     return urlencode({f"opt-{key}": value for key, value in asked.items()})
 
 
-def _wait_minutes(config: Config) -> int:
+def _wait_minutes(config: Config, bounds: Bounds) -> int:
     room = config.servers.room
-    return math.ceil(room.patience / 60) if room.waiting and (room.cpu or room.memory) else 0
+    limited = room.cpu or room.memory or bounds.machine_gpu
+    return math.ceil(room.patience / 60) if room.waiting and limited else 0
 
 
 def _why_not(value: float, limit: float, machine: float) -> str:
@@ -213,6 +235,7 @@ def parse(config: Config, data: Mapping[str, Any], bounds: Bounds | None = None)
         memory=_memory(
             data.get("memory", min(servers.memory.default, most_memory)), min(amounts), most_memory
         ),
+        gpu=_gpu(data.get("gpu", 0), bounds),
         wait=_wait(data.get("wait", False)),
     )
 
@@ -259,6 +282,21 @@ def _memory(value: Any, least: int, most: int) -> int:
             f" such as {format_memory(most)}, not {quote(value)}."
         )
     return memory
+
+
+def _gpu(value: Any, bounds: Bounds) -> int:
+    most = min(bounds.gpu, bounds.machine_gpu)
+    text = "" if isinstance(value, bool) else str(value)
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and int(text) <= most):
+        raise OptionsError(_no_gpus(value, bounds, most))
+    return int(text)
+
+
+def _no_gpus(value: Any, bounds: Bounds, most: int) -> str:
+    if most:
+        return f"gpu must be a whole number from 0 to {most}, not {quote(value)}."
+    why = "your groups may have none" if bounds.machine_gpu else "this machine has none"
+    return f"gpu must be 0, not {quote(value)}: {why}."
 
 
 def _wait(value: Any) -> bool:

@@ -4,6 +4,7 @@ Pure, so that the containers' confinement can be read and tested in one place.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from quaderno import names
@@ -12,6 +13,7 @@ from quaderno.contract import HOME as HOME
 from quaderno.contract import PORT as PORT
 from quaderno.contract import USER as USER
 from quaderno.contract import WORKAREA as WORKAREA
+from quaderno.hub import gpus
 from quaderno.hub.options import ServerOptions
 
 OIDC_SOCKET = f"{HOME}/.quaderno/oidc-agent.sock"
@@ -36,11 +38,14 @@ _THREAD_VARIABLES = (
 )
 
 
-def environment(config: Config, options: ServerOptions) -> dict[str, str]:
-    """Environment on top of JupyterHub's own; nothing in it is secret."""
+def environment(
+    config: Config, options: ServerOptions, devices: Sequence[str] = ()
+) -> dict[str, str]:
+    """Environment on top of JupyterHub's own; nothing in it is secret. `devices` are its GPUs."""
     threads = str(max(1, math.ceil(options.cpu)))
     return {
         **dict.fromkeys(_THREAD_VARIABLES, threads),
+        **gpus.environment(devices),
         "CPU_LIMIT": f"{options.cpu:g}",
         "MEM_LIMIT": str(options.memory),
         "AWS_ENDPOINT_URL_S3": config.store_endpoint_for_servers,
@@ -86,8 +91,10 @@ def volumes(config: Config, username: str) -> dict[str, dict[str, str]]:
     }
 
 
-def host_config(config: Config, options: ServerOptions) -> dict[str, Any]:
-    """Confinement, in the terms of the Docker Engine API's HostConfig."""
+def host_config(
+    config: Config, options: ServerOptions, devices: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Confinement, in the terms of the Docker Engine API's HostConfig; `devices` are its GPUs."""
     return {
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
@@ -98,6 +105,7 @@ def host_config(config: Config, options: ServerOptions) -> dict[str, Any]:
         "restart_policy": {"Name": "no"},
         # An ended container stays until the hub has seen why it ended.
         "auto_remove": False,
+        **({"device_requests": gpus.requests(devices)} if devices else {}),
         "log_config": {"Type": "json-file", "Config": {"max-size": "5m", "max-file": "2"}},
     }
 

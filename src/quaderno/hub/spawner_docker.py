@@ -112,12 +112,12 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
             "working_dir": server.WORKAREA,
             "labels": self._labels(),
         }
-        self.extra_host_config = server.host_config(self.quaderno, chosen)
+        self.extra_host_config = server.host_config(self.quaderno, chosen, self.gpus)
 
     def get_env(self) -> dict[str, str]:
         env: dict[str, str] = super().get_env()
         if self.chosen is not None:
-            env |= server.environment(self.quaderno, self.chosen)
+            env |= server.environment(self.quaderno, self.chosen, self.gpus)
         return env
 
     async def check_allowed(self, image: str) -> str:
@@ -146,6 +146,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
     async def _start(self) -> tuple[str, int]:
         self.steps, self.answers = Progress(), False
         self.steps.begin("options")
+        await self.look_at_engine()
         try:
             chosen = options.parse(self.quaderno, self.user_options, self.bounds())
         except OptionsError as error:

@@ -73,6 +73,19 @@ NO_ROOM = Cause(
     later=True,
     status=_UNAVAILABLE,
 )
+NO_GPU = Cause(
+    "no_gpu",
+    "There is no GPU for this server now: {why}",
+    "Choose fewer, or choose to start when there is room.",
+    later=True,
+    status=_UNAVAILABLE,
+)
+GPU_REFUSED = Cause(
+    "gpu_refused",
+    "The container engine cannot give this machine's GPUs to servers",
+    "Start without a GPU, and tell your operator.",
+    status=_UNAVAILABLE,
+)
 LINE_FULL = Cause(
     "line_full",
     "There is no room for this server now, and {waiting} starts wait for some already",
@@ -154,6 +167,11 @@ _EXEC_FORMAT = re.compile(r"exec format error", re.IGNORECASE)
 _PATTERNS = [
     (NO_SPACE, r"no space left on device|disk quota exceeded"),
     (ARCHITECTURE, r"exec format error"),
+    (
+        GPU_REFUSED,
+        r"could not select device driver|cdi device injection failed|unresolvable cdi"
+        r"|nvidia-container-|failed to inject cdi",
+    ),
     (TOO_MANY_CPUS, r"range of cpus is from"),
     (
         TOO_LITTLE_MEMORY,

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from quaderno.config.choices import Room
 from quaderno.hub import capacity, start_failures
 from quaderno.hub.capacity import Amount
+from quaderno.hub.failures import Cause
 from quaderno.hub.line import Line
 from quaderno.hub.progress import Progress
 
@@ -22,9 +23,16 @@ Look = Callable[[], tuple[Amount, Amount]]  # what there is room for, and what o
 
 
 class Waiting:
-    """Lets starts in, one after another."""
+    """Lets starts in, one after another; `none` is why not, said with `left`, a sentence's part
+    about the room that there is and what of it is taken."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        none: Cause = start_failures.NO_ROOM,
+        left: Callable[[Amount, Amount], str] = capacity.left_in_words,
+        what: str = "",
+    ) -> None:
+        self._none, self._left, self._what = none, left, what
         self.line = Line()
         self._let_in: set[Hashable] = set()
         self._news: dict[Hashable, asyncio.Event] = {}
@@ -54,7 +62,7 @@ class Waiting:
         self._let_in.discard(who)
         if not self.line.may_go(who, wants, *look()):
             if not wait or not rule.waiting:
-                raise start_failures.NO_ROOM.failure(why=self._why(look))
+                raise self._none.failure(why=self._why(look))
             if len(self.line) >= rule.waiting:
                 raise start_failures.LINE_FULL.failure(waiting=len(self.line))
             with self._in_line(who) as news:
@@ -64,7 +72,7 @@ class Waiting:
     def _why(self, look: Look) -> str:
         if waiting := len(self.line):
             return "1 start waits for some" if waiting == 1 else f"{waiting} starts wait for some"
-        return capacity.left_in_words(*look())
+        return self._left(*look())
 
     @contextmanager
     def _in_line(self, who: Hashable) -> Iterator[asyncio.Event]:
@@ -90,7 +98,7 @@ class Waiting:
         deadline = time.monotonic() + patience
         shown = ""
         while not self.line.may_go(who, wants, *look()):
-            text = f"place {self.line.place(who)} of {len(self.line)} in line"
+            text = f"place {self.line.place(who)} of {len(self.line)} in line{self._what}"
             if text != shown:
                 steps.begin("room", text)
                 shown = text

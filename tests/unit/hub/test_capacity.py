@@ -42,7 +42,7 @@ def test_of_several_groups_the_largest_limit_counts(
 
 
 def test_the_machine_bounds_everybody(config: Config) -> None:
-    assert capacity.bounds(config, [], Amount(2, 4 * GIB)) == Bounds(4, 8 * GIB, 2, 4 * GIB)
+    assert capacity.bounds(config, [], Amount(2, 4 * GIB)) == Bounds(4, 8 * GIB, 2, 4 * GIB, gpu=8)
 
 
 def test_room_bounds_everybody_too_and_what_is_left_of_it_now(config: Config) -> None:
@@ -53,7 +53,7 @@ def test_room_bounds_everybody_too_and_what_is_left_of_it_now(config: Config) ->
     assert capacity.room(limited, machine) == Amount(8, 4 * GIB)
     assert capacity.room(config, machine) == Amount(math.inf, math.inf)
     found = capacity.bounds(limited, [], machine, Amount(1, GIB))
-    assert found == Bounds(4, 8 * GIB, 2, 4 * GIB, 1, GIB)
+    assert found == Bounds(4, 8 * GIB, 2, 4 * GIB, 1, GIB, gpu=8, free_gpu=0)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,11 @@ def test_what_is_on_offer_is_given(
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"gpu": 1}, "Unknown server option “gpu”: the options are image, cpu, memory and wait."),
+        (
+            {"gpus": 1},
+            "Unknown server option “gpus”: the options are image, cpu, memory, gpu and wait.",
+        ),
+        ({"gpu": 1}, "gpu must be 0, not “1”: this machine has none."),
         ({"cpu": 64}, "cpu must be a number from 0.5 to 4, not “64”."),
         ({"cpu": "many"}, "cpu must be a number from 0.5 to 4, not “many”."),
         ({"cpu": "nan"}, "cpu must be a number from 0.5 to 4, not “nan”."),
@@ -177,6 +181,39 @@ def test_nobody_gets_more_by_saying_nothing(config: Config) -> None:
     assert options.parse(config, {}, bounds) == options.ServerOptions(BASE, 0.5, GIB)
 
 
+def with_gpus(there_are: int, *, limit: int = 8, free: float = 8) -> options.Bounds:
+    return options.Bounds(4, 8 * GIB, gpu=limit, machine_gpu=there_are, free_gpu=free)
+
+
+def test_gpus_are_offered_where_there_are_some(config: Config) -> None:
+    assert options.offer(config, {}).gpus == []
+    offer = options.offer(config, {"gpu": "2"}, bounds=with_gpus(3, free=1))
+    assert [(c.value, c.label, c.selected, c.busy) for c in offer.gpus] == [
+        ("0", "No GPU", False, False),
+        ("1", "1 GPU", False, False),
+        ("2", "2 GPUs", True, True),
+    ]
+    assert offer.wait_minutes == 60, "for one that comes free"
+    assert "opt-gpu=2" in offer.link
+    limited = options.offer(config, {"gpu": 2}, bounds=with_gpus(2, limit=1))
+    assert [c.reason for c in limited.gpus] == ["", "", "more than your groups may have"]
+    assert [c.value for c in limited.gpus if c.selected] == ["0"], "none is taken unasked"
+    assert "gpu" not in limited.link
+
+
+@pytest.mark.parametrize(("asked", "given"), [({}, 0), ({"gpu": 3}, 3), ({"gpu": "1"}, 1)])
+def test_gpus_are_given_when_asked_for(config: Config, asked: dict[str, Any], given: int) -> None:
+    assert options.parse(config, asked, with_gpus(3)).gpu == given
+
+
+@pytest.mark.parametrize("asked", [4, -1, 1.5, "two", True, None, "²", "1" * 99, [1]])
+def test_gpus_that_are_not_there_are_refused(config: Config, asked: Any) -> None:
+    with pytest.raises(OptionsError, match="gpu must be a whole number from 0 to 3, not “"):
+        options.parse(config, {"gpu": asked}, with_gpus(3))
+    with pytest.raises(OptionsError, match="your groups may have none"):
+        options.parse(config, {"gpu": asked}, with_gpus(3, limit=0))
+
+
 def by_group(config: Config) -> Config:
     """With an image for some, and images of one's own for others."""
     ml = Image(name="ml", display_name="ML", reference="lab/ml:1", groups=["/dev/ml"])
@@ -234,11 +271,12 @@ JSON = st.recursive(
     cpu=st.floats(0.5, 4),
     memory=st.integers(GIB, 8 * GIB),
     machine=st.floats(0.1, 64),
+    gpu=st.integers(0, 4),
 )
 def test_any_json_is_either_within_the_limits_or_refused(
-    config: Config, asked: dict[str, Any], cpu: float, memory: int, machine: float
+    config: Config, asked: dict[str, Any], cpu: float, memory: int, machine: float, gpu: int
 ) -> None:
-    bounds = options.Bounds(cpu, memory, machine_cpu=machine)
+    bounds = options.Bounds(cpu, memory, machine_cpu=machine, gpu=gpu, machine_gpu=2)
     try:
         chosen = options.parse(config, asked, bounds)
     except OptionsError as refused:
@@ -246,3 +284,4 @@ def test_any_json_is_either_within_the_limits_or_refused(
     else:
         assert 0.5 <= chosen.cpu <= max(0.5, min(cpu, machine))
         assert GIB <= chosen.memory <= max(GIB, memory)
+        assert 0 <= chosen.gpu <= min(gpu, 2)

@@ -12,6 +12,7 @@ function show() {
   for (const name of ["cpu", "memory"]) {
     if (chosen.has(name)) asked.set(`opt-${name}`, chosen.get(name));
   }
+  if (Number(chosen.get("gpu"))) asked.set("opt-gpu", chosen.get("gpu"));
   link.value = `${link.dataset.form}?${asked}`;
   news.textContent = "";
 }

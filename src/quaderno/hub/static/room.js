@@ -13,7 +13,7 @@ function offerWhatIsFree() {
   for (const option of document.querySelectorAll("option[data-busy]")) {
     option.disabled = !wait.checked;
   }
-  for (const select of document.querySelectorAll("#cpu, #memory")) {
+  for (const select of document.querySelectorAll("#cpu, #memory, #gpu")) {
     const chosen = select.selectedOptions[0];
     // A choice that is disabled would not be sent at all.
     if (chosen?.disabled && free(select)) {
