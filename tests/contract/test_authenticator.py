@@ -102,6 +102,16 @@ def test_a_token_with_life_left_is_used_as_it_is(
     assert ada.saved == []
 
 
+def test_a_short_life_is_used_for_half_of_it(provider: Provider, tokens: dict[str, Any]) -> None:
+    """Of Keycloak's five minutes: no question renews what is new."""
+    short = {**tokens, "expires_in": 300}
+    ada = person(short, seconds_left=160)
+    assert asyncio.run(_fresh(provider.config, ada))["access_token"] == tokens["access_token"]
+    asyncio.run(_fresh(provider.config, person(short, seconds_left=140)))
+    again = provider.token(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    assert again.status_code == 400, "the second question has spent it"
+
+
 def test_who_wants_more_life_than_tokens_have_gets_one_renewal(
     provider: Provider, tokens: dict[str, Any]
 ) -> None:

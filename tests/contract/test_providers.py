@@ -1,10 +1,13 @@
 """What the hub needs of a provider, of every one that passes: the embedded, and an independent one
-whose claims are those of INDIGO IAM (two profiles) and of Keycloak."""
+whose claims, and the lives of whose tokens, are those of INDIGO IAM (two profiles) and of Keycloak.
+
+Keycloak's are what version 26.7 answers as it comes, with the mappers of `providers.md`."""
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -30,18 +33,22 @@ from tests.contract.test_authenticator import Person, authenticator
 # Of the independent one, which calls its library in the way of an earlier version.
 pytestmark = pytest.mark.filterwarnings("ignore:get_jwt_config:DeprecationWarning")
 
-# The groups claim, and what somebody in /dev/ml and in /other has in their claims.
-FORMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+HOUR, FIVE_MINUTES = timedelta(hours=1), timedelta(minutes=5)
+# The groups claim, what somebody in /dev/ml and in /other has in their claims, and for how long.
+FORMS: dict[str, tuple[str, dict[str, Any], dict[str, Any], timedelta]] = {
     "INDIGO IAM, WLCG profile": (
         "wlcg.groups",
         {"wlcg.groups": ["/dev", "/dev/ml"]},
         {"wlcg.groups": ["/other"]},
+        HOUR,
     ),
-    "INDIGO IAM": ("groups", {"groups": ["dev", "dev/ml"]}, {"groups": ["other"]}),
-    "Keycloak": (
+    "INDIGO IAM": ("groups", {"groups": ["dev", "dev/ml"]}, {"groups": ["other"]}, HOUR),
+    "Keycloak": ("groups", {"groups": ["/dev/ml"]}, {"groups": ["/other"]}, FIVE_MINUTES),
+    "Keycloak, realm roles": (
         "realm_access.roles",
         {"realm_access": {"roles": ["offline_access", "dev/ml"]}},
         {"realm_access": {"roles": ["offline_access", "other"]}},
+        FIVE_MINUTES,
     ),
 }
 SUBJECT = "73f16d93-2441-4a50-88ff-85360d78c6b5"
@@ -94,11 +101,11 @@ def _embedded(directory: Path) -> Iterator[Tried]:
 
 @contextmanager
 def _independent(directory: Path, form: str) -> Iterator[Tried]:
-    claim, member, other = FORMS[form]
+    claim, member, other, life = FORMS[form]
     config = configuration.generate(directory)
     known = {"preferred_username": "ada", "email": "ada@example.org"}
     ada = User(sub=SUBJECT, claims={**known, **member})
-    with run_server_in_thread(user_claims=[ada]) as server:
+    with run_server_in_thread(user_claims=[ada], access_token_max_age=life) as server:
         issuer = f"http://localhost:{server.server_port}"
         settings = config.oidc.model_dump() | {
             "issuer": issuer,
@@ -164,6 +171,8 @@ def test_from_a_login_to_a_removal(tried: Tried) -> None:
         assert "/dev/ml" in model["groups"]
         assert await hub_.check_allowed("ada", model)
 
+        await asyncio.gather(*(hub_.fresh_auth_state(ada) for _ in range(50)))
+        assert not ada.saved, "they are new"
         assert ada.state
         response = ada.state["token_response"]
         response["expires_at"] = response["obtained_at"] - 1

@@ -39,7 +39,8 @@ from quaderno.hub.vouching import StoreKeysHandler, Voucher
 from quaderno.storage import trust
 from quaderno.storage.sts import Keys, assume_role
 
-# Seconds of life a token must have left to be used; with less it is renewed first.
+# Seconds of life a token must have left to be used, or half of what it began with where that is
+# less (Keycloak's live five minutes); with less it is renewed first.
 RENEW_AHEAD = 300
 DISCOVERY_MAX_AGE = 3600
 # Seconds for which a provider that answered counts as there when somebody wants to log in.
@@ -376,7 +377,8 @@ def _is_invalid_target(error: BaseException) -> bool:
 def _lasts(state: AuthState, min_valid: float) -> bool:
     """Whether it need not be renewed for somebody who wants `min_valid` seconds of life."""
     is_new = time.time() - _obtained_at(state) < ASK_AGAIN_AFTER
-    return _seconds_left(state) >= (RENEW_AHEAD if is_new else max(RENEW_AHEAD, min_valid))
+    ahead = min(RENEW_AHEAD, float(state["token_response"].get("expires_in") or 0) / 2)
+    return _seconds_left(state) >= (ahead if is_new else max(ahead, min_valid))
 
 
 def _obtained_at(state: AuthState | None) -> float:
