@@ -81,7 +81,7 @@ def ensure(environment: Path) -> Path:
     link = environment / _JUPYTER / "kernels"
     if not link.is_symlink():
         link.symlink_to(environment / _KERNELS)
-    of_image = Path(sys.prefix) / kernel
+    of_image = _of_image(kernel)
     shutil.copytree(
         of_image, complete.parent, ignore=lambda *_: [complete.name], dirs_exist_ok=True
     )
@@ -91,3 +91,13 @@ def ensure(environment: Path) -> Path:
     new.write_text(json.dumps(description, indent=1))
     new.replace(complete)
     return environment
+
+
+def _of_image(kernel: Path) -> Path:
+    """Where the image has it: Debian's Python keeps what pip installs in another prefix than its
+    own. Raises FileNotFoundError."""
+    prefixes = dict.fromkeys([sysconfig.get_path("data"), sys.prefix])
+    for place in (Path(prefix, kernel) for prefix in prefixes):
+        if place.is_dir():
+            return place
+    raise FileNotFoundError(f"no kernel {kernel} in {', '.join(prefixes)}")

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from quaderno import cli, init, trial
 from quaderno import config as configuration
+from quaderno.errors import HostError
 from quaderno.hub import server
 from quaderno.images import build, host, parent
 
@@ -36,6 +37,15 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(instance: Path) -> str:
     """The base image's reference."""
     return build.base_reference(configuration.load(instance))
+
+
+@pytest.fixture(scope="module")
+def minimal(instance: Path) -> str:
+    """The minimal image's reference, once it is built."""
+    command = ["image", "build", "--minimal", "--dir", str(instance)]
+    result = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return build.base_reference(configuration.load(instance), "minimal")
 
 
 @pytest.fixture
@@ -255,14 +265,53 @@ def test_an_image_from_elsewhere_is_adapted(
     assert seen.split() == [b"1000", b"/workarea", b"yes"]
 
 
-def test_the_minimal_image_conforms_and_is_small(
-    engine: docker.DockerClient, instance: Path, check: Check
+def test_a_plain_python_image_is_adapted(
+    engine: docker.DockerClient, instance: Path, minimal: str, tag: str, tmp_path: Path
 ) -> None:
-    command = ["image", "build", "--minimal", "--dir", str(instance)]
+    """Debian with a virtual environment: Python from the minimal image, and nothing of Jupyter."""
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {parent.PARENT}\nCOPY --from={minimal} /usr /usr\nRUN python3 -m venv /opt/venv\n"
+        'ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin\nCMD ["python3"]\n'
+    )
+    options = ["--tag", tag, "--dir", str(instance)]
+    plain = CliRunner().invoke(cli.app, ["image", "build", str(tmp_path), *options])
+    assert plain.exit_code == 1
+    assert "Adapt it: quaderno image adapt" in plain.output
+    command = ["image", "adapt", tag, *options]
     result = CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    reference = build.base_reference(configuration.load(instance), "minimal")
-    assert wrong(check(reference, "--no-network")) == {}
-    image = engine.images.get(reference)
+    assert "warning" not in result.output
+    assert f"{tag} keeps the contract." in result.output
+    script = (
+        "command -v python3 quaderno-packages; python3 -c 'from quaderno_server import additions;"
+        "print(additions.ensure(additions.directory()))'"
+    )
+    seen = engine.containers.run(tag, ["bash", "-lc", script], remove=True).decode().split()
+    assert seen[:2] == ["/opt/venv/bin/python3", "/opt/venv/bin/quaderno-packages"]
+    assert seen[2].startswith("/workarea/local/environments/python3")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (parent.PARENT, "has no Python 3 with pip"),
+        ("quaderno-test/none:1", "is not on this machine and cannot be pulled"),
+    ],
+)
+def test_what_cannot_be_adapted_is_said_before_a_build(
+    instance: Path, base: str, source: str, words: str
+) -> None:
+    command = ["image", "adapt", source, "--tag", new_tag(), "--dir", str(instance)]
+    result = CliRunner().invoke(cli.app, command)
+    assert isinstance(result.exception, HostError)
+    assert words in result.exception.message
+    assert "step" not in result.output
+
+
+def test_the_minimal_image_conforms_and_is_small(
+    engine: docker.DockerClient, minimal: str, check: Check
+) -> None:
+    assert wrong(check(minimal, "--no-network")) == {}
+    image = engine.images.get(minimal)
     assert image.attrs["Size"] < 600_000_000
     assert image.labels["org.opencontainers.image.description"] == "JupyterLab"

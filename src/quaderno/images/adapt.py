@@ -1,6 +1,7 @@
 """Makes an image for servers of one from elsewhere that has Python and pip."""
 
 import tempfile
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from quaderno import contract
 from quaderno.config import Config
 from quaderno.images import build
 from quaderno.images.build import Progress
+from quaderno.images.source import ensure_source
 
 _DOCKERFILE = Path(__file__).with_name("adapt") / "Dockerfile"
 
@@ -15,6 +17,8 @@ _DOCKERFILE = Path(__file__).with_name("adapt") / "Dockerfile"
 def adapt(config: Config, source: str, tag: str, progress: Progress) -> None:
     """Build the image `tag` of the image `source`: JupyterLab, JupyterHub of the hub's version and
     quaderno-server are added where they are missing. Raises HostError."""
+    with closing(build.new_engine()) as engine:
+        ensure_source(engine, source, progress)
     log = build.new_log(config)
     with tempfile.TemporaryDirectory(prefix="quaderno-image-") as scratch:
         context = Path(scratch, "context")

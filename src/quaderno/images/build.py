@@ -74,7 +74,7 @@ def build_base(config: Config, progress: Progress, variant: str = "base") -> Non
     engine does not answer, no client can build, or the build fails.
     """
     reference = base_reference(config, variant)
-    engine = _engine()
+    engine = new_engine()
     with _alone(), tempfile.TemporaryDirectory(prefix="quaderno-image-") as scratch:
         context = Path(scratch, "context")
         write_context(context, variant)
@@ -124,7 +124,8 @@ def image_label(engine: docker.DockerClient, reference: str, label: str) -> str 
         return None
 
 
-def _engine() -> docker.DockerClient:
+def new_engine() -> docker.DockerClient:
+    """A client of the container engine. Raises HostError when it does not answer."""
     try:
         engine = docker.from_env()
         engine.ping()

@@ -37,6 +37,25 @@ def test_without_room_all_is_as_the_image_has_it(
     assert environ == {"PATH": "/usr/bin", "VIRTUAL_ENV": "/opt/quaderno"}
 
 
+def test_a_kernel_that_pip_keeps_in_debians_other_prefix_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's Python is in /usr, and what its pip installs in /usr/local."""
+    kernel = tmp_path / "local" / "share" / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text('{"argv": ["python3", "-m", "ipykernel_launcher"]}')
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    of = sysconfig.get_path
+
+    def debians(name: str, *scheme: Any, **more: Any) -> str:
+        return str(tmp_path / "local") if name == "data" else of(name, *scheme, **more)
+
+    monkeypatch.setattr(sysconfig, "get_path", debians)
+    made = additions.ensure(tmp_path / "environment")
+    description = (made / "share" / "jupyter" / "kernels" / "python3" / "kernel.json").read_text()
+    assert f"{made}/bin/python" in description
+
+
 def test_where_nothing_was_added_there_is_nothing_to_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
