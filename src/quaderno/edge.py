@@ -29,6 +29,15 @@ ALIVE = "/health/edge"
 PUBLIC = ("web", "iam", "s3")
 _ROUTES = "quaderno.yaml"
 _BEFORE_THE_HUBS = 10**6  # the priority of its routes is the length of their rules
+# A store that hangs takes connections and says nothing, which some S3 clients bear for minutes. It
+# is asked whether it lives, and gets no new connections meanwhile. No limit on how long an answer
+# takes: the end of an upload in parts may take minutes.
+_STORE_LIVES = {
+    "send": "GET /healthz HTTP/1.1\r\nHost: store\r\nConnection: close\r\n\r\n",
+    "expect": "HTTP/1.",  # whatever it answers, clients may hear
+    "interval": "1s",
+    "timeout": "4s",
+}
 _YEAR = 365 * 24 * 3600
 
 
@@ -195,18 +204,26 @@ def _public_headers(config: Config) -> dict[str, Any]:
 
 
 def _store(config: Config) -> dict[str, Any]:
-    """S3 as plain TCP: signatures cover what an HTTP proxy might change."""
-    router = {"rule": "HostSNI(`*`)", "service": "store"}
-    public: dict[str, Any] = {**router, "entryPoints": ["s3"]}
+    """S3 as plain TCP: signatures cover what an HTTP proxy might change.
+
+    Each router has a service of its own: of one that several have, Traefik gives just one the
+    results of its looks.
+    """
+    rule = "HostSNI(`*`)"
+    routers: dict[str, Any] = {
+        name: {"rule": rule, "service": name, "entryPoints": [name]}
+        for name in ("s3", "servers-s3")
+    }
     if config.tls.mode != "none":
-        public["tls"] = {**_tls(config), "options": "s3"}
+        routers["s3"]["tls"] = {**_tls(config), "options": "s3"}
+    services = {name: {"loadBalancer": _store_balancer(config)} for name in routers}
+    return {"routers": routers, "services": services}
+
+
+def _store_balancer(config: Config) -> dict[str, Any]:
     return {
-        "routers": {"s3": public, "servers-s3": {**router, "entryPoints": ["servers-s3"]}},
-        "services": {
-            "store": {
-                "loadBalancer": {"servers": [{"address": f"127.0.0.1:{config.ports.store_s3}"}]}
-            }
-        },
+        "servers": [{"address": f"127.0.0.1:{config.ports.store_s3}"}],
+        "healthCheck": {**_STORE_LIVES},
     }
 
 

@@ -185,16 +185,15 @@ def test_keys_of_fifteen_minutes_are_not_asked_for_each_time(anna: Server) -> No
     assert anna.hub.keys_given == before
 
 
-@pytest.mark.parametrize(
-    ("client", "says"),
-    [("boto3", "Could not connect to the endpoint URL"), ("rclone", "connection refused")],
-)
-def test_a_store_that_is_away_is_an_error_soon(
-    anna: Server, store: Store, client: str, says: str
-) -> None:
+def test_a_store_that_is_away_is_an_error_soon(anna: Server, store: Store) -> None:
+    """Clients with numbers of their own; some of theirs would mean minutes."""
+    trying = ("boto3", "s3fs", "PyArrow", "Polars without boto3", "DuckDB", "AWS CLI", "rclone")
     store.stop()
-    status, output = anna.run(f"timeout 30 {clients.READING[client]}")
-    assert status not in (0, 124), output
-    assert says in output
+    with ThreadPoolExecutor(3) as pool:
+        answers = pool.map(lambda client: anna.run(f"timeout 40 {clients.READING[client]}"), trying)
+    for client, (status, output) in zip(trying, answers, strict=True):
+        assert status not in (0, 124), (client, output)
+        assert "connect" in output.lower(), (client, output)
     store.start()
-    assert anna.printed(clients.READING[client]) == "45"
+    for client in ("boto3", "rclone"):
+        assert anna.printed(clients.READING[client]) == "45"

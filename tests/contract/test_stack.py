@@ -11,10 +11,12 @@ import socket
 import ssl
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import psutil
@@ -33,9 +35,20 @@ HUB = components.named("hub")
 
 
 class Upstream(Quiet):
-    """Says which service it is, what was asked, and who it was told is asking."""
+    """Says which service it is, what was asked, and who it was told is asking.
+
+    All hang while `speaks` is cleared; who asks for /late hears nothing before `late` is set.
+    """
+
+    asked: ClassVar[list[str]] = []
+    speaks, late = threading.Event(), threading.Event()
+    speaks.set()
 
     def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.speaks.wait(60)
+        if self.path == "/late":
+            self.late.wait(60)
         if self.headers.get("Upgrade") == "websocket":
             self.send_response(101)
             self.send_header("Upgrade", "websocket")
@@ -82,6 +95,7 @@ def running(config: Config) -> Iterator[Config]:
         with contextlib.ExitStack() as upstreams:
             for port in (config.ports.hub, config.ports.iam_app, config.ports.store_s3):
                 upstreams.enter_context(listening(port))
+            wait_for(lambda: s3_answers(config), 30, "the way to the store")
             yield config
     finally:
         stack.down(config, print)
@@ -231,10 +245,51 @@ def test_servers_reach_the_hub_api_and_nothing_else_of_the_hub(running: Config) 
 
 
 def test_s3_passes_as_it_is(running: Config) -> None:
-    ports = running.ports
-    for address in (("127.0.0.1", ports.s3), (running.servers.gateway, ports.servers_s3)):
-        text = httpx.get(f"http://{address[0]}:{address[1]}/ada//a%2Fb").text
-        assert text == f"{ports.store_s3} /ada//a%2Fb None"
+    for way in s3_ways(running):
+        assert httpx.get(f"{way}/ada//a%2Fb").text == f"{running.ports.store_s3} /ada//a%2Fb None"
+
+
+def s3_ways(config: Config) -> list[str]:
+    """Where people reach the store, and where their servers do."""
+    ports = config.ports
+    return [f"http://127.0.0.1:{ports.s3}", f"http://{config.servers.gateway}:{ports.servers_s3}"]
+
+
+def s3_answers(config: Config) -> bool:
+    return not any(ends(way) for way in s3_ways(config))
+
+
+def ends(url: str) -> bool:
+    """Whether the edge ends connections at once. Raises httpx.TimeoutException."""
+    try:
+        return not httpx.get(url, timeout=3).is_success
+    except (httpx.RemoteProtocolError, httpx.ReadError):
+        return True
+
+
+def test_a_store_that_hangs_gets_no_connections_and_one_that_is_late_is_waited_for(
+    running: Config,
+) -> None:
+    def looks() -> int:
+        return Upstream.asked.count("/healthz")
+
+    def all_end() -> bool:
+        with contextlib.suppress(httpx.TimeoutException):
+            return all(ends(way) for way in s3_ways(running))
+        return False
+
+    with ThreadPoolExecutor(2) as pool:
+        before = looks()
+        late = [pool.submit(httpx.get, f"{way}/late", timeout=60) for way in s3_ways(running)]
+        wait_for(lambda: looks() >= before + 12, 60, "six looks at the store on each way")
+        Upstream.late.set()
+        assert all(answer.result().is_success for answer in late)
+    Upstream.speaks.clear()
+    try:
+        wait_for(all_end, 60, "the end of new connections")
+    finally:
+        Upstream.speaks.set()
+    wait_for(lambda: s3_answers(running), 30, "the way to the store")
 
 
 def test_api_of_the_edge_needs_its_password(running: Config) -> None:
@@ -305,7 +360,10 @@ def install(pair: tuple[str, str], directory: Path) -> None:
 
 
 def served(port: int) -> str:
-    return ssl.get_server_certificate(("127.0.0.1", port))
+    """The certificate; empty as long as there is nothing behind the port."""
+    with contextlib.suppress(ssl.SSLError, ConnectionError):
+        return ssl.get_server_certificate(("127.0.0.1", port))
+    return ""
 
 
 def test_killed_component_is_back_at_once(running: Config) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from quaderno.images import build
 from tests import clients
-from tests.service.running import Hub, Service
+from tests.service.running import Hub, Service, wait_for
 from tests.service.terminal import own_token, printed, servers, terminal
 
 AUDIT = "S3 keys of ada for Server at /user/ada/"
@@ -84,12 +84,24 @@ def test_a_store_that_hangs_is_named_in_time(service: Service) -> None:
     try:
         answer = ask(service, own_token(service, "ada"))
         status, output = terminal(service, "ada", "timeout 30 quaderno-credentials")
+        wait_for(lambda: ended(service), 60, "the edge's end of connections")
+        hung = {
+            client: terminal(service, "ada", f"timeout 50 {reading}")
+            for client, reading in clients.READING.items()
+        }
     finally:
         os.kill(pid, signal.SIGCONT)
     words = "The object store does not answer now: try again in a moment."
     assert (answer.status_code, answer.json()["message"]) == (503, words)
     assert (status, words in output) == (1, True)
+    assert {client: said for client, said in hung.items() if said[0] in (0, 124)} == {}
     assert ask(service, own_token(service, "ada")).status_code == 200
+    wait_for(lambda: terminal(service, "ada", clients.READING["boto3"])[1] == "45", 60, "the store")
+
+
+def ended(service: Service) -> bool:
+    """Whether the store's connections end at once: who waits for it would wait for a minute."""
+    return terminal(service, "ada", "curl -s --max-time 5 $AWS_ENDPOINT_URL_S3")[0] in (52, 56)
 
 
 def test_with_the_servers_token_all_of_it_ends(service: Service) -> None:

@@ -37,6 +37,16 @@ _THREAD_VARIABLES = (
     "PYTHON_CPU_COUNT",
 )
 
+# A store that is away is an error within seconds, where clients' own numbers mean more, or minutes.
+# boto3 and its relatives read theirs from the image's aws-config.
+_STORE_AWAY = {
+    "RCLONE_RETRIES": "1",
+    "RCLONE_LOW_LEVEL_RETRIES": "2",
+    "RCLONE_CONTIMEOUT": "3s",
+    "POLARS_CLOUD_MAX_RETRIES": "2",
+    "POLARS_HTTP_CONNECT_TIMEOUT_SECONDS": "3",
+}
+
 
 def environment(
     config: Config, options: ServerOptions, devices: Sequence[str] = ()
@@ -54,9 +64,7 @@ def environment(
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": S3_KEYS,
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": S3_KEYS_TOKEN_FILE,
         "AWS_ENDPOINT_URL_STS": config.sts_endpoint_for_servers,
-        # A store that is away is an error within seconds; rclone's own numbers mean minutes.
-        "RCLONE_RETRIES": "1",
-        "RCLONE_LOW_LEVEL_RETRIES": "3",
+        **_STORE_AWAY,
         "QUADERNO_ROLE_ARN": config.store.role_arn,
         "OIDC_SOCK": OIDC_SOCKET,
         "QUADERNO_OIDC_ACCOUNT": config.oidc.agent_account,
