@@ -171,6 +171,28 @@ def test_the_hub_has_no_keys(node: Node) -> None:
     assert node.state("heidi", 5)["state"] == "READY", "a login is noticed at once"
 
 
+def test_names_that_no_store_takes_are_told_and_stop_nothing_else(node: Node) -> None:
+    """Bytes that are no text take five of a name's 255 in the store."""
+    root, odd = node.ready("carol"), [b"\xff" * 60, b"\xfe" * 60, b"\xffshort"]
+    as_user(f"for name in {odd!r}: open(name, 'w').write('odd')", root / "carol")
+    told: list[dict[str, str]] = eventually(
+        lambda: len(r := node.state("carol")["refused"]) == 2 and r, 60, "both are named"
+    )
+    assert all("too long" in each["reason"] for each in told)
+    state = node.state("carol")
+    assert (state["level"], state["read_only"], state["pending"]["bytes"]) == ("error", False, 6)
+    assert state["pending"]["files"] == 2
+    assert as_user(WRITE, root / "carol", "another.txt") == ""
+    as_user(f"import os; os.rename({odd[0]!r}, 'renamed')", root / "carol")
+    taken = {"another.txt", "renamed", "\u201bFFshort"}
+    eventually(lambda: taken <= node.keys_in_s3("carol", "carol"), 30, "all else is in S3")
+    node.release("carol")
+    node.in_state("carol", "UNMOUNTED", 60)
+    text, file = sorted(key for key in node.keys_in_s3("carol", "carol") if "rescued" in key)
+    assert node.content("carol", file) == b"odd"
+    assert rb"carol/" + rb"\xfe" * 60 in node.content("carol", text)
+
+
 def test_an_outage_of_the_hub_is_not_noticed(node: Node) -> None:
     root = node.ready("alice")
     node.hub.failure = 500

@@ -71,6 +71,11 @@ class CachedFile:
         """Where its owner sees it, below `cloud_storage`."""
         return str(self.area.shown / self.name)
 
+    @property
+    def told(self) -> Path:
+        """`data` as rclone tells it, in JSON, where each byte that is no text is U+FFFD."""
+        return Path(_NOT_UTF8.sub("\N{REPLACEMENT CHARACTER}", str(self.data)))
+
     def describe(self) -> Description | None:
         """The description as it is now."""
         return Description.read(self.meta)

@@ -73,13 +73,14 @@ class Strays:
     def refused(self) -> tuple[Refused, ...]:
         """Those that the store has refused time after time, for their owner."""
         return tuple(
-            Refused(f"cloud_storage/{self.kept[data].file.path}", refusal.reason)
+            Refused(f"cloud_storage/{cache.stored_name(self.kept[data].file.path)}", refusal.reason)
             for data, refusal in self._refusals.items()
             if data in self.kept and refusal.times >= REFUSED_AFTER
         )
 
     def look(self, changed: list[CachedFile], queued: set[Path]) -> None:
-        """Copy aside what of the changed files is in no queue and open nowhere. Blocking.
+        """Copy aside what of the changed files is not `queued`, as rclone tells it, and open
+        nowhere. Blocking.
 
         They were found changed some time ago, and may have been uploaded since. Of what an earlier
         agent has copied, what only that copy has is rescued. Raises OSError.
@@ -88,7 +89,7 @@ class Strays:
         for copy in left(self._plan):
             if copy not in kept:
                 rescued.move(self._plan, copy, str(copy.relative_to(self._plan.strays)))
-        self.without_room &= {file.data for file in changed} - queued
+        self.without_room &= {file.data for file in changed if file.told not in queued}
         candidates = self._older(changed, queued)
         if candidates:
             in_use = _open_files(self._plan)
@@ -162,7 +163,7 @@ class Strays:
         """Files that have been in no queue, without any change, for STRAY_AFTER."""
         now, since, found = time.monotonic(), {}, []
         for file in changed:
-            if file.data in queued:
+            if file.told in queued:
                 continue
             with suppress(OSError):
                 time_ns = file.data.stat().st_mtime_ns

@@ -20,6 +20,9 @@ HELD = 1e6  # seconds until an upload starts that is held back
 _AT_ONCE = -1e9  # rclone's word for "as soon as possible", in seconds
 _FAILED = re.compile(r"failed to upload try #(\d+)")
 _REFUSED = re.compile(r"StatusCode: 4\d\d|AccessDenied|Forbidden|QuotaExceeded|InvalidAccessKey")
+_OF_THE_FILE = re.compile(
+    r"KeyTooLong|EntityTooLarge|InvalidObjectName|MetadataTooLarge|StatusCode: 413"
+)
 _ANSWERED = re.compile(r"StatusCode: [45]\d\d")
 _LOG_MOST = 4 << 20  # bytes of the log that are read at once
 
@@ -152,6 +155,10 @@ class Refusals:
             upload.file.area == self.full and bool(_ANSWERED.search(text))
         )
 
+    def is_of_the_file(self, upload: Upload) -> bool:
+        """Whether the store refuses it for its own name or size, whatever it takes of others."""
+        return bool(_OF_THE_FILE.search(self._reasons.get(upload.file.name, "")))
+
     def _is_refusal(self, upload: Upload) -> bool:
         return bool(_REFUSED.search(self._reasons.get(upload.file.name, "")))
 
@@ -160,6 +167,8 @@ class Refusals:
         if self.is_quota(upload):
             return "Your quota in the object store is used up."
         text = self._reasons.get(upload.file.name, "")
+        if "KeyTooLong" in text:
+            return "Its name is too long for the object store: give it a shorter one."
         code = re.search(r"api error (\w+)", text)
         return f"The object store refuses it ({code[1] if code else 'no reason given'})."
 

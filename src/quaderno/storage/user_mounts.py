@@ -318,13 +318,8 @@ class UserMounts:
         clean = False
         while not (self.wanted or rclone.exited.is_set()):
             try:
-                await self._watch.look(rclone, may_send=lambda: self._lease.confirmed)
-                if self._lease.confirmed:
-                    await uploads.hurry(rclone, self._watch.waiting)
-                left = await uploads.in_progress(rclone, self.plan)
-                unsent = await self._watch.unsent()
-                self._lease.tell(unsent)
-                pending = max(left, unsent.files)
+                pending = await self._watch.send_all(rclone, may_send=lambda: self._lease.confirmed)
+                self._lease.tell(self._watch.changed)
             except StorageError as error:
                 LOG.warning("%s: %s", self.plan.username, error)
                 await self._pause(DRAIN_POLL)

@@ -69,6 +69,15 @@ class Watch:
         """What was not in the store at the last look, what is open for writing included."""
         return self._unsent
 
+    @property
+    def sendable(self) -> list[Upload]:
+        """What waits, but for what the store would never take."""
+        return [
+            each
+            for each in self.waiting
+            if each.failed < uploads.REFUSED_AFTER or not self._refusals.is_of_the_file(each)
+        ]
+
     async def look(self, rclone: Rclone, *, may_send: Callable[[], bool]) -> None:
         """One look at a time, and what follows from it, which sends nothing unless `may_send`:
         asked each time, since a look may wait for another, and take minutes itself.
@@ -77,6 +86,31 @@ class Watch:
         """
         async with self._looking:
             await self._look(rclone, may_send=may_send)
+
+    async def send_all(self, rclone: Rclone, *, may_send: Callable[[], bool]) -> int:
+        """A look at mounts that nobody uses, and haste; how many files are left.
+
+        When all that is left in the queue are files that the store would never take, they are
+        rescued, and rclone has ended. Raises StorageError and OSError.
+        """
+        await self.look(rclone, may_send=may_send)
+        if may_send():
+            await uploads.hurry(rclone, self.sendable)
+        if self.waiting and not self.sendable:
+            await self._rescue_refused(rclone)
+            return (await self.unsent()).files
+        left = await uploads.in_progress(rclone, self._plan)
+        return max(left, (await self.unsent()).files)
+
+    async def _rescue_refused(self, rclone: Rclone) -> None:
+        told = {each.file.data for each in self.waiting}
+        await rclone.kill()  # it would not let go of them
+        await self.unsent()
+        for file in self._files:
+            if file.told in told:
+                LOG.warning("%s is rescued: the store would never take it", file.path)
+                await asyncio.to_thread(rescued.move, self._plan, file.data, file.path)
+                file.remove()
 
     async def _look(self, rclone: Rclone, *, may_send: Callable[[], bool]) -> None:
         self.waiting = await uploads.queue(rclone, self._plan, within=uploads.ASK_WITHIN)
@@ -190,7 +224,7 @@ class Watch:
 
     async def _try_again(self, rclone: Rclone) -> None:
         """After a failure rclone waits longer and longer; one file finds out more often."""
-        failed = [upload for upload in self.waiting if upload.failed]
+        failed = [upload for upload in self.sendable if upload.failed]
         paths = {upload.file.data for upload in failed}
         gone = self._failed - {upload.file.data for upload in self.waiting}
         self._failed = paths
@@ -208,15 +242,21 @@ class Watch:
         ]
 
     def _pending(self) -> Pending:
-        waiting = [upload.file.data for upload in self.waiting]
+        data = {file.told: file.data for file in self._files}
+        told = [upload.file.data for upload in self.waiting]
+        waiting = [data.get(path, path) for path in told]
         stray = {*self._strays.kept, *self._strays.without_room}
         return _as_pending(Unsent.of([*waiting, *stray, *rescued.waiting(self._plan)]))
 
     # --- read-only
 
+    def _is_of_some(self, upload: Upload) -> bool:
+        """Whether it is refused for what does not concern everything else."""
+        return self._refusals.is_quota(upload) or self._refusals.is_of_the_file(upload)
+
     def _reason_for_read_only(self, refused: list[Upload], is_read_only: bool) -> str:
         """Why nothing more may be written, for the person; nothing when it may."""
-        if any(not self._refusals.is_quota(upload) for upload in refused):
+        if any(not self._is_of_some(upload) for upload in refused):
             return "The object store refuses your files, so your storage is read-only for now."
         if ballast.measure(self._config).is_short(was_short=is_read_only) or (
             description_disk.is_short(self._config, was_short=is_read_only)
