@@ -5,6 +5,7 @@ at once instead of landing on this machine's disk, out of sight.
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from quaderno.config import Config
 from quaderno.storage import description_disk, durable, mount_table, mounts
 from quaderno.storage.mounts import MountPlan
+from quaderno.storage.unrepeated import REPEATED
 
 LOG = logging.getLogger("quaderno.agent")
 _TOKEN_BYTES, _TOKEN_LENGTH = 32, 43  # and in base64 without padding
@@ -59,7 +61,12 @@ def prepare_mountpoints(plan: MountPlan) -> None:
     nested = plan.areas[-1].mountpoint
     for path in (plan.root, *(area.mountpoint for area in plan.areas if area.mountpoint != nested)):
         _prepare_mountpoint(path)
-    durable.replace(plan.notice, mounts.NOTICE, 0o444)
+    try:
+        durable.replace(plan.notice, mounts.NOTICE, 0o444)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:  # a full disk keeps nobody from their files
+            raise
+        LOG.warning("%s: %s", plan.notice, error.strerror, extra=REPEATED)
 
 
 def _prepare_mountpoint(path: Path) -> None:

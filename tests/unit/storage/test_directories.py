@@ -82,6 +82,22 @@ def test_without_a_free_block_a_file_is_written_over(
         durable.replace(tmp_path / "new", "short")
 
 
+def test_a_notice_that_does_not_fit_on_the_disk_stops_nobody(
+    plan: MountPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    plan.root.parent.mkdir(parents=True)
+    with monkeypatch.context() as staged:
+        staged.setattr(os, "write", full)
+        directories.prepare_mountpoints(plan)
+    assert plan.home.mountpoint.is_dir()
+    assert [path for path in plan.root.iterdir() if path.is_file()] == []
+    directories.prepare_mountpoints(plan)
+    assert plan.notice.read_text() == mounts.NOTICE
+
+
 def test_a_disk_that_takes_a_part_only_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
