@@ -71,6 +71,7 @@ class Figures:
     pending: Pending = field(default_factory=Pending)
     refused: tuple[Refused, ...] = ()
     rescued: int = 0
+    conflicts: tuple[str, ...] = ()  # copies of what was changed at two sites
     read_only: str = ""  # why nothing can be written; nothing when it can
     failing: bool = False  # uploads fail, and wait for another try
     aside: int = 0  # of the rescued files, those that are on this node still
@@ -87,6 +88,7 @@ class Figures:
             },
             "refused": [{"path": file.path, "reason": file.reason} for file in self.refused],
             "rescued": self.rescued,
+            "conflicts": [f"cloud_storage/{path}" for path in self.conflicts],
             "read_only": bool(self.read_only),
             "quota": self.quota and self.quota.describe(),
         }
@@ -128,10 +130,25 @@ def _at_rest(figures: Figures) -> tuple[Level, str]:
     if quota and quota.part >= NOTICE_AT:
         used = f"{quota.part:.0%} of your quota is used"
         return Level.WARNING, f"Everything is saved. {used}: delete what you do not need."
+    if figures.conflicts:
+        return Level.WARNING, _twice(figures.conflicts)
     if figures.rescued:
         number = "1 file is" if figures.rescued == 1 else f"{figures.rescued} files are"
         return Level.OK, f"Everything is saved. {number} kept in .quaderno/rescued for you."
     return Level.OK, "Everything is saved."
+
+
+def _twice(copies: tuple[str, ...]) -> str:
+    says, first = "Everything is saved.", f"cloud_storage/{copies[0]}"
+    if len(copies) == 1:
+        return (
+            f"{says} A file was changed at two sites, so both versions are kept, the other one as "
+            f"{first}. Delete or rename the one you do not need."
+        )
+    return (
+        f"{says} {len(copies)} files were changed at two sites, so both versions are kept, the "
+        f"other ones beside them as {first}, for example. Delete or rename those you do not need."
+    )
 
 
 def _aside(figures: Figures) -> str:

@@ -118,6 +118,11 @@ class Objects:
                 if _status(error) not in _ANOTHER_BY_NOW:
                     raise
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Whatever it is."""
+        with self._asking(f"delete {bucket}/{key}"):
+            self._s3.delete_object(Bucket=bucket, Key=key)
+
     def copy(self, bucket: str, key: str, to: tuple[str, str]) -> None:
         """Copy an object inside the store, in parts when it is large, to a bucket and key."""
         source: Any = {"Bucket": bucket, "Key": key}
@@ -141,15 +146,16 @@ class Objects:
         size = sum(entry["Size"] for entry in page.get("Contents", ()))
         return size, page.get("NextContinuationToken", "")
 
-    def count(self, bucket: str, prefix: str) -> int:
-        """How many objects there are below `prefix`, directory markers not counted."""
+    def keys(self, bucket: str, prefix: str) -> list[str]:
+        """Of the objects below `prefix`, directory markers not counted."""
         pages = self._s3.get_paginator("list_objects_v2")
         with self._asking(f"list {bucket}/{prefix}"):
-            return sum(
-                not entry["Key"].endswith("/")
+            return [
+                entry["Key"]
                 for page in pages.paginate(Bucket=bucket, Prefix=prefix)
                 for entry in page.get("Contents", ())
-            )
+                if not entry["Key"].endswith("/")
+            ]
 
     @contextmanager
     def _asking(self, action: str) -> Iterator[None]:

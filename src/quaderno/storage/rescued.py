@@ -83,8 +83,8 @@ def deliver(plan: MountPlan, objects: Objects, may_send: Callable[[], bool]) -> 
 
 def count(plan: MountPlan, objects: Objects) -> int:
     """How many files there are to take back. Blocking. Raises StorageError."""
-    there = objects.count(names.bucket(plan.username), f"{PREFIX}/")
-    return there + len(waiting(plan))
+    there = objects.keys(names.bucket(plan.username), f"{PREFIX}/")
+    return len(there) + len(waiting(plan))
 
 
 def key(plan: MountPlan, place: Path) -> str:

@@ -19,6 +19,7 @@ from quaderno.errors import StorageError
 from quaderno.storage import (
     ballast,
     cache,
+    conflict_notes,
     description_disk,
     freshness,
     mount_table,
@@ -60,7 +61,7 @@ class Watch:
         self.quota = Guard(config, keys, plan)
         self._closed = False  # whether everything is read-only, for reasons other than the quota
         self._failed: set[Path] = set()
-        self._rescued = 0
+        self._rescued, self._conflicts = 0, tuple[str, ...]()
         self._files: list[CachedFile] = []
         self._unsent = Unsent(0, 0, None)
 
@@ -138,6 +139,7 @@ class Watch:
             )
             + self._strays.refused,
             rescued=self._rescued,
+            conflicts=self._conflicts,
             read_only=reason,
             failing=bool(self._strays.kept or self._strays.without_room or aside)
             or any(each.failed or each.held for each in self.waiting),
@@ -159,7 +161,12 @@ class Watch:
     def without_rclone(self, unsent: Unsent) -> None:
         """Figures of mounts that are not there."""
         self.waiting = []
-        self.figures = Figures(_as_pending(unsent), rescued=self._rescued, quota=self.quota.figures)
+        self.figures = Figures(
+            _as_pending(unsent),
+            rescued=self._rescued,
+            conflicts=self._conflicts,
+            quota=self.quota.figures,
+        )
 
     # --- what a look consists of
 
@@ -192,6 +199,9 @@ class Watch:
             delivered = await asyncio.to_thread(self._deliver, objects, may_send)
             if due or delivered or returned:
                 self._rescued = await asyncio.to_thread(rescued.count, self._plan, objects)
+                if self._config.sites.replicated:
+                    found = await asyncio.to_thread(conflict_notes.standing, self._plan, objects)
+                    self._conflicts = found
                 self._count_at = time.monotonic() + _COUNT_RESCUED_EVERY
         except StorageError as error:
             LOG.info("%s: kept aside for now: %s", self._plan.username, error, extra=REPEATED)

@@ -37,6 +37,18 @@ REFUSED = Refused("alice/a", "The object store refuses it (AccessDenied).")
             "It is full. 1 rescued file waits on this node until your bucket takes it.",
         ),
         (State.READY, Figures(rescued=1), Level.OK, "1 file is kept in .quaderno/rescued"),
+        (
+            State.READY,
+            Figures(rescued=1, conflicts=("ada/a.conflict-bari-now",)),
+            Level.WARNING,
+            "the other one as cloud_storage/ada/a.conflict-bari-now.",
+        ),
+        (
+            State.READY,
+            Figures(conflicts=("ada/a.conflict-bari-now", "ada/b.conflict-bari-now")),
+            Level.WARNING,
+            "2 files were changed at two sites",
+        ),
         (State.READY, Figures(quota=Quota(100, 79)), Level.OK, "Everything is saved."),
         (State.READY, Figures(quota=Quota(100, 80)), Level.WARNING, "80% of your quota"),
         (State.READY, Figures(quota=Quota(0, 80)), Level.OK, "Everything is saved."),

@@ -12,6 +12,18 @@ function set(name, text) {
   element.hidden = !text;
 }
 
+function list(name, texts) {
+  const element = storage.querySelector(`[data-is="${name}"]`);
+  element.replaceChildren(
+    ...texts.map((text) => {
+      const item = document.createElement("li");
+      item.textContent = text;
+      return item;
+    }),
+  );
+  element.hidden = !texts.length;
+}
+
 function size(bytes) {
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let unit = 0;
@@ -23,7 +35,7 @@ function size(bytes) {
 }
 
 function show(told) {
-  const { level, message, pending, refused, rescued, user, quota, node, lease } = told;
+  const { level, message, pending, refused, rescued, conflicts, user, quota, node, lease } = told;
   const local = told.local_quota;
   storage.dataset.level = level;
   takeOver.hidden = !lease?.stale;
@@ -33,15 +45,8 @@ function show(told) {
   set("local", local ? `In local, on ${node}: ${local.text}` : "");
   const files = pending.files === 1 ? "1 file" : `${pending.files} files`;
   set("pending", pending.files ? `Not in the object store yet: ${files}, ${size(pending.bytes)}` : "");
-  const list = storage.querySelector('[data-is="refused"]');
-  list.replaceChildren(
-    ...refused.map((file) => {
-      const item = document.createElement("li");
-      item.textContent = `${file.path}: ${file.reason}`;
-      return item;
-    }),
-  );
-  list.hidden = !refused.length;
+  list("refused", refused.map((file) => `${file.path}: ${file.reason}`));
+  list("conflicts", conflicts?.length > 1 ? conflicts : []); // the message names a single one
   set("rescued", rescued ? `Kept for you in cloud_storage/${user}/.quaderno/rescued: ${rescued}` : "");
 }
 
