@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from quaderno import checks
 from quaderno import config as configuration
+from quaderno.checks.disk import check_local_quota
 from quaderno.config import Config
 from quaderno.storage import mounts
 from quaderno.storage.local import Local
@@ -47,7 +47,7 @@ def limited(config: Config, user: str) -> dict[str, Any] | None:
 
 
 def warnings(config: Config) -> list[str]:
-    return [finding.id for finding in checks.check_local_quota(config)]
+    return [finding.id for finding in check_local_quota(config)]
 
 
 def mounted(*options: str) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from quaderno import checks, firewall, host, network
-from quaderno.checks import Finding
-from quaderno.config import Config, generate
+from quaderno import checks, firewall, host
+from quaderno import network as servers_network
+from quaderno.checks import Finding, addresses, database, disk, engine, machine, network
+from quaderno.config import Config, Site, generate
 from quaderno.errors import HostError
 from quaderno.images import host as images_host
 from quaderno.storage import description_disk
@@ -41,8 +42,8 @@ def changed(config: Config, section: str, **values: Any) -> Config:
 
 
 def test_root(config: Config) -> None:
-    assert found(checks.check_root(config, uid=0)) == []
-    assert found(checks.check_root(config, uid=1000)) == [("not-root", "error")]
+    assert found(machine.check_root(config, uid=0)) == []
+    assert found(machine.check_root(config, uid=1000)) == [("not-root", "error")]
 
 
 def test_engine_that_only_needs_a_start(
@@ -50,34 +51,34 @@ def test_engine_that_only_needs_a_start(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    assert found(checks.check_engine(config, answers=True)) == []
-    assert found(checks.check_engine(config, answers=False)) == [("engine-missing", "error")]
+    assert found(engine.check_engine(config, answers=True)) == []
+    assert found(engine.check_engine(config, answers=False)) == [("engine-missing", "error")]
     (tmp_path / "dockerd").touch(mode=0o755)
-    assert found(checks.check_engine(config, answers=False)) == [("engine-stopped", "warning")]
+    assert found(engine.check_engine(config, answers=False)) == [("engine-stopped", "warning")]
 
 
 def test_fuse(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = tmp_path / "fuse"
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert found(checks.check_fuse(config, device)) == [
+    assert found(machine.check_fuse(config, device)) == [
         ("fuse-device", "error"),
         ("fuse-tools", "error"),
     ]
     device.touch()
     (tmp_path / "fusermount3").touch(mode=0o755)
-    assert found(checks.check_fuse(config, device)) == []
+    assert found(machine.check_fuse(config, device)) == []
 
 
 def test_description_disk(config: Config, tmp_path: Path) -> None:
     device, programs = tmp_path / "loop-control", tmp_path / "programs"
     programs.mkdir()
     warned = [("description-disk", "warning")]
-    assert found(checks.check_description_disk(config, device, str(programs))) == warned
+    assert found(disk.check_description_disk(config, device, str(programs))) == warned
     for name in description_disk.PROGRAMS:
         (programs / name).touch(mode=0o755)
-    assert found(checks.check_description_disk(config, device, str(programs))) == warned
+    assert found(disk.check_description_disk(config, device, str(programs))) == warned
     device.touch()
-    assert found(checks.check_description_disk(config, device, str(programs))) == []
+    assert found(disk.check_description_disk(config, device, str(programs))) == []
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_description_disk(config: Config, tmp_path: Path) -> None:
 )
 def test_disk(config: Config, free: int, finding: tuple[str, str] | None) -> None:
     expected = [] if finding is None else [finding, finding]
-    assert found(checks.check_disk(config, free=lambda _: free)) == expected
+    assert found(disk.check_disk(config, free=lambda _: free)) == expected
 
 
 def test_disk_of_a_directory_that_is_not_there_yet(config: Config) -> None:
@@ -97,45 +98,45 @@ def test_disk_of_a_directory_that_is_not_there_yet(config: Config) -> None:
         return 50 * GB
 
     later = config.model_copy(update={"dir": config.dir / "new" / "one"})
-    assert found(checks.check_disk(later, free)) == []
+    assert found(disk.check_disk(later, free)) == []
     assert places[0] == config.dir
 
 
 def test_local_quota(config: Config) -> None:
     servers = config.servers.model_copy(update={"local_quota": 2**30})
     wanted = config.model_copy(update={"servers": servers})
-    assert found(checks.check_local_quota(config, enforced=False)) == []
-    assert found(checks.check_local_quota(wanted, enforced=True)) == []
-    assert found(checks.check_local_quota(wanted, enforced=False)) == [("local-quota", "warning")]
+    assert found(disk.check_local_quota(config, enforced=False)) == []
+    assert found(disk.check_local_quota(wanted, enforced=True)) == []
+    assert found(disk.check_local_quota(wanted, enforced=False)) == [("local-quota", "warning")]
 
 
 def test_memory(config: Config) -> None:
-    assert found(checks.check_memory(config, total=8 * GB)) == []
-    assert found(checks.check_memory(config, total=GB)) == [
+    assert found(machine.check_memory(config, total=8 * GB)) == []
+    assert found(machine.check_memory(config, total=GB)) == [
         ("memory-low", "warning"),
         ("memory-offer", "warning"),
     ]
 
 
 def test_cpu_offer(config: Config) -> None:
-    assert found(checks.check_cpu(config, cores=4)) == []
-    (finding,) = checks.check_cpu(config, cores=2)
+    assert found(machine.check_cpu(config, cores=4)) == []
+    (finding,) = machine.check_cpu(config, cores=2)
     assert (finding.id, finding.level) == ("cpu-offer", "error")
     assert finding.problem == "servers.cpu.choices offers 4 CPUs, and this machine has 2"
 
 
 def test_open_files(config: Config) -> None:
-    assert found(checks.check_open_files(config, hard=20_000)) == []
-    assert found(checks.check_open_files(config, hard=1024)) == [("open-files", "warning")]
+    assert found(machine.check_open_files(config, hard=20_000)) == []
+    assert found(machine.check_open_files(config, hard=1024)) == [("open-files", "warning")]
 
 
 def test_firewall(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     off = changed(config, "servers", firewall=False)
-    assert found(checks.check_firewall(off)) == [("firewall-off", "warning")]
+    assert found(network.check_firewall(off)) == [("firewall-off", "warning")]
     monkeypatch.setattr(firewall, "program", lambda: "/usr/sbin/iptables")
-    assert found(checks.check_firewall(config)) == []
+    assert found(network.check_firewall(config)) == []
     monkeypatch.setattr(firewall, "program", lambda: None)
-    assert found(checks.check_firewall(config)) == [("firewall-missing", "warning")]
+    assert found(network.check_firewall(config)) == [("firewall-missing", "warning")]
 
 
 def test_image_builder(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +144,7 @@ def test_image_builder(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
         raise HostError("no client builds", "install one")
 
     monkeypatch.setattr(images_host, "docker_client", none)
-    (finding,) = checks.check_image_builder(config)
+    (finding,) = engine.check_image_builder(config)
     assert (finding.id, finding.problem) == ("image-builder", "no client builds")
 
 
@@ -151,7 +152,7 @@ def test_directory_behind_a_closed_one(config: Config, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     inside = config.model_copy(update={"dir": closed / "state"})
-    findings = list(checks.check_reachable(inside))
+    findings = list(disk.check_reachable(inside))
     assert findings[0].id == "dir-closed"
     assert "keeps the components from" in findings[0].problem
 
@@ -160,17 +161,17 @@ def test_state_directory_that_is_closed_itself() -> None:
     """Not in pytest's directory, which is closed, too."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         config = generate(Path(name))
-        (finding,) = checks.check_reachable(config)
+        (finding,) = disk.check_reachable(config)
         assert (finding.id, finding.level) == ("dir-closed", "error")
         assert finding.problem == f"{name} keeps the components from {name}"
         assert f"chmod o+x {name}" in finding.hint
         config.dir.chmod(0o711)
-        assert list(checks.check_reachable(config)) == []
+        assert list(disk.check_reachable(config)) == []
 
 
 def test_directory_too_long_for_sockets(config: Config) -> None:
     long = config.model_copy(update={"dir": Path("/var/lib") / ("x" * 90)})
-    (finding,) = checks.check_reachable(long)
+    (finding,) = disk.check_reachable(long)
     assert (finding.id, finding.level) == ("dir-long", "error")
     excess = len("/var/lib/" + "x" * 90 + "/agent/api/agent.sock") - 107
     assert f"shorter by {excess} characters" in finding.hint
@@ -182,26 +183,26 @@ def test_port_in_use_names_setting_and_program(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         busy = changed(config, "ports", hub=other.getsockname()[1])
-        (finding,) = checks.check_ports(busy)
+        (finding,) = network.check_ports(busy)
     assert (finding.id, finding.level) == ("port-in-use", "error")
     assert f"port {busy.ports.hub} (ports.hub) is in use by " in finding.problem
     assert f"(process {os.getpid()})" in finding.problem
-    assert found(checks.check_ports(busy)) == []
+    assert found(network.check_ports(busy)) == []
 
 
 def test_ports_that_outgoing_connections_are_given(config: Config) -> None:
     outgoing = sorted(host.outgoing_ports())[:3]
     there = changed(config, "ports", store=outgoing[0], store_filer=outgoing[2])
-    (finding,) = checks.check_outgoing_ports(there)
+    (finding,) = network.check_outgoing_ports(there)
     assert (finding.id, finding.level) == ("port-outgoing", "warning")
     assert f"ports {outgoing[0]} to {outgoing[2]} are given" in finding.problem
-    assert found(checks.check_outgoing_ports(config)) == []
+    assert found(network.check_outgoing_ports(config)) == []
 
 
 def test_network_of_somebody_else(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = [(ipaddress.IPv4Network("10.213.8.0/24"), "the interface eth1")]
-    monkeypatch.setattr(network, "taken", lambda _: taken)
-    (finding,) = checks.check_network(config)
+    monkeypatch.setattr(servers_network, "taken", lambda _: taken)
+    (finding,) = network.check_network(config)
     assert (finding.id, finding.level) == ("network-overlap", "error")
     assert "10.213.0.0/20 overlaps 10.213.8.0/24 of the interface eth1" in finding.problem
 
@@ -220,15 +221,47 @@ def test_network_of_somebody_else(config: Config, monkeypatch: pytest.MonkeyPatc
 )
 def test_public_url(config: Config, public_url: str, listen: str, ids: list[str]) -> None:
     there = config.model_copy(update={"public_url": public_url, "listen": listen})
-    assert found(checks.check_public_url(there)) == [(name, "warning") for name in ids]
+    assert found(addresses.check_public_url(there)) == [(name, "warning") for name in ids]
 
 
 def test_tls_files(config: Config, tmp_path: Path) -> None:
     (tmp_path / "there.pem").touch()
     tls = {"mode": "files", "certificate": tmp_path / "there.pem", "key": tmp_path / "gone.pem"}
-    (finding,) = checks.check_tls_files(changed(config, "tls", **tls))
+    (finding,) = addresses.check_tls_files(changed(config, "tls", **tls))
     assert (finding.id, finding.level) == ("tls-files", "error")
     assert finding.problem.startswith("tls.key: ")
+
+
+def site(name: str, address: str) -> Site:
+    return Site(name=name, address=address)
+
+
+def test_secrets_between_sites(config: Config) -> None:
+    here = site("here", "http://127.0.0.2:8000")
+    safe = changed(config, "sites", members=[here, site("bari", "https://bari.example.org")])
+    assert found(addresses.check_sites(config)) == found(addresses.check_sites(safe)) == []
+    open_ = changed(config, "sites", members=[here, site("bari", "http://bari.example.org:8000")])
+    (finding,) = addresses.check_sites(open_)
+    assert (finding.id, finding.level) == ("sites-no-tls", "warning")
+    assert "travel unencrypted to http://bari.example.org:8000" in finding.problem
+
+
+def test_a_copy_of_the_database_before_an_upgrade(config: Config, tmp_path: Path) -> None:
+    without, programs = str(tmp_path / "none"), tmp_path / "programs"
+    there = changed(config, "hub", database="postgresql://hub@db.example.org/quaderno")
+    assert found(database.check_pg_dump(config, without)) == []
+    assert found(database.check_pg_dump(there, without)) == [("pg-dump", "warning")]
+    programs.mkdir()
+    (programs / "pg_dump").touch(mode=0o755)
+    assert found(database.check_pg_dump(there, str(programs))) == []
+
+
+def test_every_check_is_run() -> None:
+    modules = (addresses, database, disk, engine, machine, network)
+    written = [
+        check for each in modules for name, check in vars(each).items() if name[:6] == "check_"
+    ]
+    assert sorted(map(id, written)) == sorted(map(id, checks.CHECKS))
 
 
 def test_errors_come_first(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,9 +274,9 @@ def test_errors_come_first(config: Config, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_socket_of_roots_group_is_no_way_for_the_hub(config: Config, tmp_path: Path) -> None:
     socket = tmp_path / "docker.sock"
-    assert list(checks.check_engine_group(config, socket)) == []
+    assert list(engine.check_engine_group(config, socket)) == []
     socket.touch()
     os.chown(socket, 0, 0)
-    assert [found.id for found in checks.check_engine_group(config, socket)] == ["engine-group"]
+    assert [found.id for found in engine.check_engine_group(config, socket)] == ["engine-group"]
     os.chown(socket, 0, 4)
-    assert list(checks.check_engine_group(config, socket)) == []
+    assert list(engine.check_engine_group(config, socket)) == []
