@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Container
 
+NOTICES = "quaderno"  # bucket of what is shared with whom, by names of objects
 LONGEST = 40  # characters
 PLAIN_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 USERNAME_RULE = (
@@ -29,7 +30,7 @@ FURTHER_RULE = (
     "starting and ending with a letter or digit"
 )
 ESCAPED, DIGESTED = "u--", "h--"  # what mapped names begin with
-RESERVED = frozenset({"scratch", "local", "examples", "quaderno"})
+RESERVED = frozenset({"scratch", "local", "examples", NOTICES})
 # A named server is below its person's default server: /user/ada/NAME would take the place of the
 # default server's own page of that name. These are Jupyter Server's, and those of usual extensions.
 SERVER_RESERVED = frozenset({

@@ -13,7 +13,7 @@ import httpx
 from quaderno import config as configuration
 from quaderno.config import Config
 from quaderno.files import BASE, component, pages
-from quaderno.storage import buckets
+from quaderno.storage import buckets, trust
 from tests.contract.storage_fixtures import (
     Issuer,
     Program,
@@ -35,6 +35,9 @@ class LoginHub:
 
     def get(self, path: str, token: str) -> tuple[int, Any]:
         """The answer to `GET /hub/api{path}`."""
+        path, _, query = path.partition("?")
+        if f"/hub/api{path}" == trust.HUB_KEYS:
+            return 200, self.issuer.voucher.public_keys()
         user = token.removeprefix("token token-of-")
         if self.silent:
             return 503, {"message": "away"}
@@ -45,7 +48,8 @@ class LoginHub:
             return 200, {"quota": self.quota}
         if self.ended or path != f"/quaderno/users/{user}/s3-keys":
             return 403, {"message": "no"}
-        return 200, self.issuer.keys(user).container_credentials()
+        keys = self.issuer.guest_keys if query == "as=guest" else self.issuer.keys
+        return 200, keys(user).container_credentials()
 
     def post(self, form: dict[str, list[str]]) -> tuple[int, Any]:
         """The answer to `POST /hub/api/oauth2/token`."""
@@ -58,7 +62,7 @@ class LoginHub:
         """Listen where the hub would."""
 
         def answer(path: str, headers: Any) -> tuple[int, Any]:
-            return self.get(urlsplit(path).path.removeprefix("/hub/api"), headers["Authorization"])
+            return self.get(path.removeprefix("/hub/api"), headers["Authorization"] or "")
 
         with json_server(self.config.ports.hub, answer, lambda body: self.post(parse_qs(body))):
             yield
@@ -80,10 +84,10 @@ class World:
 def running_world(directory: Path) -> Iterator[World]:
     """In which the page is at its public address, and so is the store, without an edge."""
     made = new_config(directory)
-    embedded = made.model_copy(update={"public_url": f"http://127.0.0.1:{made.ports.files}"})
-    issuer, store = Issuer(embedded), Store(embedded)
-    outside = {"embedded": False, "endpoint": embedded.store_endpoint}
-    config = embedded.model_copy(update={"store": embedded.store.model_copy(update=outside)})
+    at_once = made.store.model_copy(update={"endpoint": made.store_endpoint})
+    address = f"http://127.0.0.1:{made.ports.files}"
+    config = made.model_copy(update={"public_url": address, "store": at_once})
+    issuer, store = Issuer(config), Store(config)
     hub = LoginHub(config, issuer)
     with ExitStack() as stack:
         stack.enter_context(issuer.serving())

@@ -91,6 +91,11 @@ class Issuer:
             return sts.assume_role(self.config, token, username, role)
         return sts.assume_role(self.config, self.token(username), username)
 
+    def guest_keys(self, username: str) -> sts.Keys:
+        """Those that open what others share with `username`; while the hub serves."""
+        token = self.voucher.guest_token(username)
+        return sts.assume_role(self.config, token, username, self.config.guest_role_arn)
+
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Publish the JWKS where the embedded identity provider would."""

@@ -287,12 +287,13 @@ def test_nobody_is_vouched_for_with_the_tokens_of_another(provider: Provider) ->
     """Whatever went wrong before: the name follows from what the provider said."""
     ada = Person(names.from_claim("Ada"), None)
 
-    async def keys() -> None:
-        hub = authenticator(provider.config)
-        hub.s3_keys(ada, {"access_token": "t", "oauth_user": {"preferred_username": "ADA"}})
+    async def keys(kind: str) -> None:
+        get = getattr(authenticator(provider.config), kind)
+        get(ada, {"access_token": "t", "oauth_user": {"preferred_username": "ADA"}})
 
-    with pytest.raises(LoginRequiredError):
-        asyncio.run(keys())
+    for kind in ("s3_keys", "guest_keys"):
+        with pytest.raises(LoginRequiredError):
+            asyncio.run(keys(kind))
 
 
 def test_a_slow_refresh_does_not_bring_back_old_tokens() -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 
 from quaderno import names
 from quaderno.files import pages
-from quaderno.storage import buckets
+from quaderno.storage import buckets, sts
 from tests.contract.files_fixtures import Visitor, World, running_world
 from tests.contract.test_files import names_on, sentence
 
@@ -84,3 +85,58 @@ def test_it_is_closed_to_others_by_the_page_and_by_the_store(world: World) -> No
                 ask(**wanted)
         assert s3.list_buckets(Prefix="alice")["Buckets"] == []
     assert world.s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"secret"
+
+
+def test_a_bucket_is_shared_with_one_person_and_no_more(world: World) -> None:
+    alice, bucket = world.alice, "alice--ours"
+    assert alice.submit("new-bucket", name="ours").status_code == 303
+    world.s3.put_object(Bucket=bucket, Key="a.txt", Body=b"a")
+    issuer = world.hub.issuer
+    forger = sts.assume_role(world.config, issuer.token("eve"), "bob")
+    strangers = [
+        buckets.client(world.config, keys)
+        for keys in (issuer.guest_keys("eve"), issuer.keys("eve"), forger)
+    ]
+    with Visitor(world.config) as bob:
+        bob.log_in("bob")
+        assert "Nobody shares a bucket with you." in bob.see("buckets").text
+        early = bob.see("", area=f"{bucket}:read")
+        assert early.status_code == 403, "a crafted address opens nothing"
+
+        shared = alice.submit("share-bucket", bucket=bucket, person="bob", how="read")
+        assert "Shared: ours" in alice.get(shared.headers["location"]).text
+        assert "Shared with 1" in alice.see("buckets").text
+        assert "ours of alice" in bob.see("buckets").text
+        reading = bob.see("", area=f"{bucket}:read")
+        assert names_on(reading) == ["a.txt"]
+        assert "New folder" not in reading.text
+        link = bob.see("download", area=f"{bucket}:read", key="a.txt").headers["location"]
+        assert httpx.get(link).content == b"a"
+        crafted = bob.submit("new-folder", area=f"{bucket}:write", prefix="", name="b")
+        assert crafted.status_code == 403, "the store decides, not the address"
+
+        alice.submit("share-bucket", bucket=bucket, person="bob", how="write")
+        writing = f"{bucket}:write"
+        assert bob.submit("new-folder", area=writing, prefix="", name="b").status_code == 303
+        assert names_on(bob.see("", area=writing)) == ["b/", "a.txt"]
+        renamed = bob.submit("transfer", area=writing, key="a.txt", to="b", name="c", how="move")
+        assert renamed.status_code == 303
+        assert names_on(alice.see("", area=bucket, prefix="b/")) == ["c"]
+        assert bob.see("buckets").text.count("ours of alice") == 1
+        assert bob.submit("delete-bucket", bucket=writing).status_code == 400
+        assert (
+            bob.submit("share-bucket", bucket=writing, person="eve", how="read").status_code == 400
+        )
+        for stranger in strangers:
+            with pytest.raises(ClientError, match="AccessDenied"):
+                stranger.get_object(Bucket=bucket, Key="b/c")
+            with pytest.raises(ClientError, match="AccessDenied"):
+                stranger.list_objects_v2(Bucket="quaderno", Prefix="bob/")
+
+        alice.submit("share-bucket", bucket=bucket, person="bob", how="")
+        assert bob.see("", area=writing).status_code == 403
+        assert "Nobody shares a bucket with you." in bob.see("buckets").text
+    nobody = alice.submit("share-bucket", bucket=bucket, person="eve", how="read")
+    assert "There is nobody else called “eve”" in sentence(nobody)
+    myself = alice.submit("share-bucket", bucket=bucket, person="alice", how="read")
+    assert "There is nobody else called “alice”" in sentence(myself)

@@ -118,4 +118,19 @@ def test_files_from_the_upload_to_the_link(
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("Deleted: run (2).bin")
     expect(second).to_have_count(0)
+
+    page.get_by_role("link", name="Buckets", exact=True).click()
+    expect(page.get_by_text("Nobody shares a bucket with you.")).to_be_visible()
+    page.get_by_label("Name of a new bucket").fill("run-7")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("status")).to_contain_text("Made: run-7")
+    screenshot(page, "web-buckets")
+    page.get_by_role("link", name="run-7", exact=True).click()
+    expect(page.get_by_role("heading", name="run-7")).to_be_visible()
+    upload(page, tmp_path / "größe #1?.csv")
+    there = page.get_by_role("link", name="größe #1?.csv", exact=True)
+    expect(there).to_be_visible(timeout=SOON)
+    with page.expect_download() as download:
+        there.click()
+    assert Path(download.value.path()).read_bytes() == files["größe #1?.csv"]
     assert broken == []

@@ -158,6 +158,16 @@ class Config(Section):
         return f"{self.store.role_arn}Mapped"
 
     @property
+    def guest_role_arn(self) -> str:
+        """The role in which people have what others share with them at the embedded store."""
+        return f"{self.store.role_arn}Guest"
+
+    @property
+    def shares_buckets(self) -> bool:
+        """Whether people can share their further buckets: the embedded store knows how."""
+        return self.store.embedded and self.store.further_buckets > 0
+
+    @property
     def hub_issuer(self) -> str:
         """How the hub calls itself when it vouches for them."""
         return f"{self.public_url}/hub"

@@ -96,6 +96,7 @@ def application(config: Config, site: Site) -> web.Application:
         ("buckets", bucketing.BucketsHandler, shared),
         ("new-bucket", bucketing.NewBucketHandler, shared),
         ("delete-bucket", bucketing.DeleteBucketHandler, shared),
+        ("share-bucket", bucketing.ShareBucketHandler, shared),
         ("share", browsing.ShareHandler, shared),
         ("new-folder", changing.NewFolderHandler, shared),
         ("delete", changing.DeleteHandler, shared),

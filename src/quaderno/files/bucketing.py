@@ -1,29 +1,48 @@
-"""The page of further buckets: making and deleting one's own."""
+"""The page of further buckets: making, sharing and deleting one's own; and what others share."""
 
 from http import HTTPStatus
 
-from quaderno.files import further, pages
+from quaderno.files import further, pages, places, sharing
 from quaderno.files.changing import FormHandler
 from quaderno.files.handlers import Handler
 from quaderno.files.places import Area
 from quaderno.files.problems import PageError
 
+# What a form has done; of an address made by others, no other words are told.
+NOTICES = {
+    "made": "Made:",
+    "deleted": "Deleted:",
+    "shared": "Shared:",
+    "stopped": "Not shared any more with them:",
+}
+
 
 class BucketsHandler(Handler):
-    """`GET`: the person's further buckets."""
+    """`GET`: the person's further buckets, and those that others share with them."""
 
     async def get(self) -> None:
-        store = await self.store()
-        settings = self.site.config.store
+        config, store = self.site.config, await self.store()
+        buckets = {
+            bucket: await self.ask(sharing.shares, store, bucket) if config.shares_buckets else None
+            for bucket in await self.ask(further.all_of, store, self.person)
+        }
         self.page(
             "buckets.html",
             areas=self.areas.values(),
-            buckets=await self.ask(further.all_of, store, self.person),
-            most=settings.further_buckets,
-            quota=settings.further_quota,
-            done=self.get_argument("done", ""),
+            buckets=buckets,
+            most=config.store.further_buckets,
+            quota=config.store.further_quota,
+            shared=await self._shared() if config.shares_buckets else None,
+            done=NOTICES.get(self.get_argument("done", ""), ""),
             name=self.text("name"),
         )
+
+    async def _shared(self) -> list[Area]:
+        """With the person; a notice says nothing that an area's name would not allow."""
+        guest = await self.store(guest=True)
+        told = await self.ask(sharing.with_me, guest, self.person)
+        found = [places.further(self.site.config, self.person, name) for name in told]
+        return [area for area in found if area and area.guest]
 
 
 class BucketFormHandler(FormHandler):
@@ -36,7 +55,7 @@ class BucketFormHandler(FormHandler):
     def bucket(self) -> Area:
         """The further bucket that the form means; raises PageError."""
         area = self.area(self.text("bucket"))
-        if area.name in self.areas:
+        if area.name in self.areas or area.guest:
             raise PageError(HTTPStatus.BAD_REQUEST, "This is not a further bucket of yours.")
         return area
 
@@ -57,5 +76,25 @@ class DeleteBucketHandler(BucketFormHandler):
     async def post(self) -> None:
         area = self.bucket()
         store = await self.store()
+        people = None
+        if self.site.config.shares_buckets:
+            people = await self.ask(sharing.shares, store, area.bucket)
         await self.ask(further.remove, store, area.bucket)
+        await self.ask(sharing.forget, store, area.bucket, people or {})
         self.back_to_buckets("deleted", area.title)
+
+
+class ShareBucketHandler(BucketFormHandler):
+    """`POST bucket, person, how`: read or write; anything else ends it."""
+
+    async def post(self) -> None:
+        area, config = self.bucket(), self.site.config
+        person, how = self.text("person").strip(), self.get_argument("how", "")
+        if not config.shares_buckets:
+            raise PageError(HTTPStatus.NOT_FOUND, "This service shares no buckets.")
+        store = await self.store()
+        if how in places.HOWS:
+            await self.ask(sharing.share, store, config, area.bucket, person, how)
+        else:
+            await self.ask(sharing.stop, store, config, area.bucket, person)
+        self.back_to_buckets("shared" if how in places.HOWS else "stopped", area.title)

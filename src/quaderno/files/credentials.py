@@ -38,26 +38,30 @@ class _Session:
 
 
 class Credentials:
-    """People's stores by OAuth token; `now` is a monotonic clock in seconds."""
+    """People's stores by OAuth token, and by whether they come as guests; `now` is a monotonic
+    clock in seconds."""
 
     def __init__(
         self, config: Config, hub: httpx.AsyncClient, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._config, self._hub, self._now = config, hub, now
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[tuple[str, bool], _Session] = {}
 
-    async def store(self, username: str, token: str, life: float = RENEW_BEFORE) -> Store:
-        """The store as `username`, with keys that live for `life` seconds where that can be had.
+    async def store(
+        self, username: str, token: str, life: float = RENEW_BEFORE, *, guest: bool = False
+    ) -> Store:
+        """The store as `username`, or as their `guest` of others, with keys that live for `life`
+        seconds where that can be had.
 
         Raises PageError where there are no keys at all.
         """
         self._forget_ended()
-        session = self._sessions.setdefault(token, _Session())
+        session = self._sessions.setdefault((token, guest), _Session())
         async with session.lock:
             lately = session.left() > 0 and self._now() - session.asked < _ASK_EVERY
             if session.left() < life and not lately:
                 session.asked = self._now()
-                await self._renew(session, username, token)
+                await self._renew(session, username, token, guest=guest)
         if session.store is None or session.left() <= 0:
             raise problems.hub_away()
         return session.store
@@ -75,19 +79,20 @@ class Credentials:
             return None
         return found
 
-    async def _renew(self, session: _Session, username: str, token: str) -> None:
+    async def _renew(self, session: _Session, username: str, token: str, *, guest: bool) -> None:
         try:
-            keys = await self._ask(username, token)
+            keys = await self._ask(username, token, {"as": "guest"} if guest else {})
         except PageError as problem:
             if session.left() <= 0 or problem.status == HTTPStatus.UNAUTHORIZED:
                 raise
             return  # the old ones serve meanwhile
         session.store = Store(self._config, keys)
 
-    async def _ask(self, username: str, token: str) -> Keys:
+    async def _ask(self, username: str, token: str, how: dict[str, str]) -> Keys:
         try:
             answer = await self._hub.get(
                 f"/quaderno/users/{username}/s3-keys",
+                params=how,
                 headers={"Authorization": f"token {token}"},
                 timeout=_PATIENCE,
             )
@@ -100,12 +105,12 @@ class Credentials:
     def _forget_ended(self) -> None:
         """Of tokens whose keys have ended; a busy one is in use."""
         ended = [
-            token
-            for token, session in self._sessions.items()
+            which
+            for which, session in self._sessions.items()
             if session.store and session.left() <= 0 and not session.lock.locked()
         ]
-        for token in ended:
-            del self._sessions[token]
+        for which in ended:
+            del self._sessions[which]
 
 
 def _keys(answer: dict[str, Any]) -> Keys:

@@ -45,6 +45,7 @@ class Handler(HubOAuthenticated, web.RequestHandler):
 
     def initialize(self, site: Site) -> None:
         self.site = site
+        self._guest = False
 
     def set_default_headers(self) -> None:
         self.set_header("Content-Security-Policy", self.settings["security_policy"])
@@ -75,6 +76,7 @@ class Handler(HubOAuthenticated, web.RequestHandler):
         found = self.areas.get(name) or places.further(self.site.config, self.person, name)
         if found is None:
             raise PageError(HTTPStatus.NOT_FOUND, "There is no such area.")
+        self._guest = found.guest
         return found
 
     def place(self) -> tuple[Area, str]:
@@ -93,10 +95,11 @@ class Handler(HubOAuthenticated, web.RequestHandler):
         """The last of them; empty without any."""
         return (self.texts(name) or [""])[-1]
 
-    async def store(self, life: float = RENEW_BEFORE) -> Store:
-        """The store as this person; raises PageError."""
-        token = self.hub_auth.get_token(self)
-        return await self.site.credentials.store(self.person, str(token), life)
+    async def store(self, life: float = RENEW_BEFORE, guest: bool | None = None) -> Store:
+        """The store as this person, with the keys that fit the area asked for last, unless it is
+        said whether they are a `guest`'s; raises PageError."""
+        token, guest = str(self.hub_auth.get_token(self)), self._guest if guest is None else guest
+        return await self.site.credentials.store(self.person, token, life, guest=guest)
 
     async def ask(self, work: Callable[..., T], *arguments: Any) -> T:
         """What `work` of a store returns, which waits in a thread."""

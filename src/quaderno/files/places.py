@@ -14,6 +14,7 @@ from quaderno import names
 from quaderno.config import Config
 
 MOST_BYTES = 1024
+HOWS = ("read", "write")  # how a bucket is shared; whoever writes also reads
 _KINDS = {
     "img": "png jpg jpeg gif svg webp tif tiff bmp fits",
     "txt": "txt md rst log tex",
@@ -37,10 +38,12 @@ class Area:
     bucket: str
     own: str
     path: str  # in their server, below /workarea; empty where it is not there
+    guest: bool = False  # somebody else's, to whom they are a guest
+    read_only: bool = False
 
     def writable(self, key: str) -> bool:
         """Whether the store's policy lets them write `key`, or in the folder `key`."""
-        return key.startswith(self.own)
+        return key.startswith(self.own) and not self.read_only
 
     def s3_address(self, key: str) -> str:
         """As S3 programs take it."""
@@ -88,13 +91,21 @@ def areas(config: Config, username: str) -> dict[str, Area]:
     }  # fmt: skip
 
 
-def further(config: Config, username: str, bucket: str) -> Area | None:
-    """The area that is the further bucket of `username` with this name; None where it is none."""
+def further(config: Config, username: str, area: str) -> Area | None:
+    """The area that is a further bucket, by its name: of `username`, or with how they may use it
+    (`ada--run-7:read`) of another. None where there is no such area; the store has the last word.
+    """
+    bucket, _, how = area.partition(":")
     whose, name = names.owner(bucket)
-    mine = whose == username and not names.further_problem(username, name)
-    if not (mine and config.store.further_buckets):
+    if not config.store.further_buckets or names.storage_problem(whose):
         return None
-    return Area(bucket, name, bucket, "", "")
+    if names.further_problem(whose, name):
+        return None
+    if whose == username:
+        return None if how else Area(area, name, bucket, "", "")
+    if not config.shares_buckets or how not in HOWS:
+        return None
+    return Area(area, f"{name} of {whose}", bucket, "", "", guest=True, read_only=how == "read")
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class Store:
     def __init__(self, config: Config, keys: Keys) -> None:
         self.keys = keys
         self.s3 = _client(config, keys, config.store_endpoint)
+        self._scratch = config.store.scratch_bucket
         region = config.store.region  # us-east-1 is the one that must not be named
         constraint = {"CreateBucketConfiguration": {"LocationConstraint": region}}
         self._where: Any = {} if region == "us-east-1" else constraint
@@ -67,6 +68,7 @@ class Store:
         except NoBucketError:
             with asking("create your bucket"):
                 self.make(bucket)
+            self.make_folder(self._scratch, f"{bucket}/")  # which shows others that they are here
             return self.list(bucket, prefix, after)
 
     def make(self, bucket: str) -> None:

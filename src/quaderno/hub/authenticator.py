@@ -256,10 +256,19 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         """
         if not names.is_mapped(user.name):
             return assume_role(self.quaderno, state["access_token"], user.name)
-        if self.user_info_to_username(state[self.user_auth_state_key]) != user.name:
-            raise LoginRequiredError(user.name)
+        self._is_theirs(user, state)
         token = self._voucher.token(user.name)
         return assume_role(self.quaderno, token, user.name, self.quaderno.mapped_role_arn)
+
+    def guest_keys(self, user: Any, state: AuthState) -> Keys:
+        """The same for what others share with `user`."""
+        self._is_theirs(user, state)
+        token = self._voucher.guest_token(user.name)
+        return assume_role(self.quaderno, token, user.name, self.quaderno.guest_role_arn)
+
+    def _is_theirs(self, user: Any, state: AuthState) -> None:
+        if self.user_info_to_username(state[self.user_auth_state_key]) != user.name:
+            raise LoginRequiredError(user.name)
 
     async def auth_state_for(self, user: Any, names: frozenset[str], min_valid: float) -> AuthState:
         """The same with an access token for the audiences `names`, if the provider heeds INDIGO

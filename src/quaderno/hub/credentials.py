@@ -117,7 +117,8 @@ class CredentialsHandler(ScopedHandler):
 class S3KeysHandler(CredentialsHandler):
     """`GET /hub/api/quaderno/users/{name}/s3-keys`: keys in the form that AWS SDKs expect of a
     container credentials provider (AccessKeyId, SecretAccessKey, Token, Expiration). The node
-    agent also gets Quota, in bytes, for it does not know the person's groups.
+    agent also gets Quota, in bytes, for it does not know the person's groups. `?as=guest`: those
+    that open what others share with them, where that can be.
     """
 
     scope = S3_KEYS_SCOPE
@@ -137,9 +138,12 @@ class S3KeysHandler(CredentialsHandler):
     async def _keys(self, user: Any) -> sts.Keys:
         state = await self.authenticator.fresh_auth_state(user)
         self._asking = STORE
-        return await asyncio.get_running_loop().run_in_executor(
-            _STORE_THREADS, self.authenticator.s3_keys, user, state
-        )
+        get = self.authenticator.s3_keys
+        if self.get_query_argument("as", "") == "guest":
+            if not self.authenticator.quaderno.shares_buckets:
+                raise web.HTTPError(HTTPStatus.NOT_FOUND, "This service shares no buckets.")
+            get = self.authenticator.guest_keys
+        return await asyncio.get_running_loop().run_in_executor(_STORE_THREADS, get, user, state)
 
 
 class AccessTokenHandler(CredentialsHandler):

@@ -1,4 +1,5 @@
-"""The hub tells the embedded store which mapped name somebody has (`names`, `storage.trust`).
+"""The hub tells the embedded store which mapped name somebody has (`names`, `storage.trust`), and
+who comes for what others share with them.
 
 Such a name is in no token of the identity provider. The hub asks that provider who somebody is, as
 for everybody, and then signs a token of its own, which goes to the store and nowhere else. The key
@@ -44,12 +45,19 @@ class Voucher:
         """
         if not names.is_mapped(username):
             raise ValueError(f"{username} is not a mapped name")
+        return self._signed(username, trust.MAPPED_CLAIM)
+
+    def guest_token(self, username: str) -> str:
+        """For what others share with `username`, which may be plain."""
+        return self._signed(username, trust.GUEST_CLAIM)
+
+    def _signed(self, username: str, claim: str) -> str:
         now = int(time.time())
         payload = {
             "iss": self._config.hub_issuer,
             "aud": trust.AUDIENCE,
             "sub": username,
-            trust.MAPPED_CLAIM: username,
+            claim: username,
             "iat": now,
             "exp": now + self._config.store.key_lifetime,
         }

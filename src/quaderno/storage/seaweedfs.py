@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import ComponentError
 from quaderno.storage import trust
@@ -56,6 +57,14 @@ _OWN_BUCKET = [
     "s3:GetBucketTagging",
     "s3:PutBucketTagging",
     "s3:DeleteBucketTagging",
+]
+
+
+_FURTHER_BUCKET = [
+    "s3:DeleteBucket",
+    "s3:GetBucketPolicy",
+    "s3:PutBucketPolicy",
+    "s3:DeleteBucketPolicy",
 ]
 
 
@@ -154,22 +163,23 @@ def health_url(config: Config) -> str:
 
 
 def initialise(config: Config) -> None:
-    """After the start: wait for room to write, make the scratch bucket, which no person may create.
+    """After the start: wait for room to write, make the buckets that no person may create.
 
     Idempotent. Asks master and filer, on loopback. Raises ComponentError when they do not answer
     as they should within START_DEADLINE.
     """
-    bucket = config.store.scratch_bucket
-    url = f"http://127.0.0.1:{config.ports.store_filer}/buckets/{bucket}/"
+    ours = (config.store.scratch_bucket, names.NOTICES)
     try:
         with httpx.Client(timeout=20, trust_env=False) as client:
             _wait_for_volumes(config, client)
-            if client.head(url).status_code == 404:
-                client.post(url).raise_for_status()
-            client.head(url).raise_for_status()
+            for bucket in ours:
+                url = f"http://127.0.0.1:{config.ports.store_filer}/buckets/{bucket}/"
+                if client.head(url).status_code == 404:
+                    client.post(url).raise_for_status()
+                client.head(url).raise_for_status()
     except httpx.HTTPError as error:
         raise ComponentError(
-            f"The bucket {bucket} could not be made: {error}", "See the store's log"
+            f"The buckets {' and '.join(ours)} could not be made: {error}", "See the store's log"
         ) from error
 
 
@@ -185,11 +195,13 @@ def _wait_for_volumes(config: Config, client: httpx.Client) -> None:
 
 def iam_settings(config: Config) -> dict[str, Any]:
     """SeaweedFS's IAM file: STS, who is believed, the roles and their policies."""
-    claims = {
-        config.store.role_arn: (config.oidc.username_claim, trust.plain_names(config)),
-        config.mapped_role_arn: (trust.MAPPED_CLAIM, trust.mapped_names()),
+    plain, mapped = config.oidc.username_claim, trust.MAPPED_CLAIM
+    roles = {
+        config.store.role_arn: (trust.plain_names(config), user_policy(config, plain)),
+        config.mapped_role_arn: (trust.mapped_names(), user_policy(config, mapped)),
     }
-    roles = {arn: arn.rsplit("/", 1)[-1] for arn in claims}
+    if config.shares_buckets:
+        roles[config.guest_role_arn] = (trust.guests(), guest_policy())
     return {
         "sts": {
             "tokenDuration": f"{config.store.key_lifetime}s",
@@ -201,29 +213,35 @@ def iam_settings(config: Config) -> dict[str, Any]:
         "policy": {"defaultEffect": "Deny", "storeType": "memory"},
         "roles": [
             {
-                "roleName": roles[arn],
+                "roleName": _name(arn),
                 "roleArn": arn,
                 "trustPolicy": trusted,
-                "attachedPolicies": [f"{roles[arn]}Policy"],
+                "attachedPolicies": [f"{_name(arn)}Policy"],
             }
-            for arn, (_, trusted) in claims.items()
+            for arn, (trusted, _) in roles.items()
         ],
         "policies": [
-            {"name": f"{roles[arn]}Policy", "document": user_policy(config, claim)}
-            for arn, (claim, _) in claims.items()
+            {"name": f"{_name(arn)}Policy", "document": policy}
+            for arn, (_, policy) in roles.items()
         ],
     }
 
 
+def _name(role_arn: str) -> str:
+    return role_arn.rsplit("/", 1)[-1]
+
+
 def user_policy(config: Config, claim: str) -> dict[str, Any]:
     """Own bucket: everything but sharing it. Further ones, whose names begin with one's own and a
-    double hyphen (`names.further_prefix`): to delete them, too. Scratch: read all, write below
-    one's own name."""
+    double hyphen (`names.further_prefix`): to delete and to share them, too, and to say so to
+    others. Scratch: read all, write below one's own name."""
     user = f"${{jwt:{claim}}}"
     further = f"arn:aws:s3:::{user}--*"
+    shared = f"arn:aws:s3:::{names.NOTICES}/*/{user}--*"
     more = [
-        {"Effect": "Allow", "Action": [*_OWN_BUCKET, "s3:DeleteBucket"], "Resource": [further]},
+        {"Effect": "Allow", "Action": [*_OWN_BUCKET, *_FURTHER_BUCKET], "Resource": [further]},
         {"Effect": "Allow", "Action": [*_GET, *_WRITE], "Resource": [f"{further}/*"]},
+        {"Effect": "Allow", "Action": ["s3:PutObject", "s3:DeleteObject"], "Resource": [shared]},
     ]
     own, scratch = f"arn:aws:s3:::{user}", f"arn:aws:s3:::{config.store.scratch_bucket}"
     return trust.document(
@@ -233,4 +251,16 @@ def user_policy(config: Config, claim: str) -> dict[str, Any]:
         {"Effect": "Allow", "Action": _GET, "Resource": [f"{scratch}/*"]},
         {"Effect": "Allow", "Action": _WRITE, "Resource": [f"{scratch}/{user}/*"]},
         *(more if config.store.further_buckets else ()),
+    )
+
+
+def guest_policy() -> dict[str, Any]:
+    """To see what is shared with oneself. The policies of those buckets allow the rest."""
+    return trust.document(
+        {
+            "Effect": "Allow",
+            "Action": ["s3:ListBucket"],
+            "Resource": [f"arn:aws:s3:::{names.NOTICES}"],
+            "Condition": {"StringLike": {"s3:prefix": [f"${{jwt:{trust.GUEST_CLAIM}}}/*"]}},
+        }
     )

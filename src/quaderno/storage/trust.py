@@ -14,6 +14,7 @@ from quaderno import names
 from quaderno.config import Config
 
 MAPPED_CLAIM = "quaderno_username"  # in the hub's tokens
+GUEST_CLAIM = "quaderno_guest"  # in those for what others share
 AUDIENCE = "quaderno-store"  # of the hub's tokens
 HUB_KEYS = "/hub/api/quaderno/store-keys"  # path of the hub's public key
 _PROVIDER, _HUB = "quaderno", "quaderno-hub"
@@ -74,6 +75,15 @@ def mapped_names() -> dict[str, Any]:
     """The trust policy of the role for mapped names."""
     mapped = {f"oidc:{MAPPED_CLAIM}": [f"{names.ESCAPED}*", f"{names.DIGESTED}*"]}
     return document(_statement("Allow", _HUB, {"StringLike": mapped}))
+
+
+def guests() -> dict[str, Any]:
+    """The trust policy of the role in which people have what others share with them.
+
+    Policies of buckets can name a session and no claim, and whoever has a token for the other
+    roles names their session as they like. This one takes the hub's word alone.
+    """
+    return document(_statement("Allow", _HUB, {"StringLike": {f"oidc:{GUEST_CLAIM}": ["?*"]}}))
 
 
 def _statement(effect: str, provider: str, condition: dict[str, Any]) -> dict[str, Any]:

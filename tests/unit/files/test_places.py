@@ -47,10 +47,23 @@ def test_a_further_bucket_is_an_area_of_its_owner_alone(tmp_path: Path) -> None:
     assert (area.title, area.s3_address("a/b")) == ("run-7", "s3://ada--run-7/a/b")
     assert area.writable("any")
     assert area.server_path("a") == area.lab_address("a") == "", "it is not in a server"
-    for other in ("bob--run-7", "ada", "ada--", "ada--A", "scratch", "ada--../bob", "u--ada--x"):
+    for other in ("bob--run-7", "ada", "ada--", "ada--A", "scratch", "ada--../bob", "ada--x:read"):
         assert places.further(config, "ada", other) is None
     none = config.store.model_copy(update={"further_buckets": 0})
     assert places.further(config.model_copy(update={"store": none}), "ada", "ada--run-7") is None
+
+
+def test_another_s_bucket_is_an_area_with_how_it_is_shared(tmp_path: Path) -> None:
+    config = generate(tmp_path)
+    reading, writing = (places.further(config, "ada", f"bob--x:{how}") for how in places.HOWS)
+    assert reading is not None
+    assert writing is not None
+    assert (reading.title, reading.bucket, reading.guest) == ("x of bob", "bob--x", True)
+    assert [area.writable("any") for area in (reading, writing)] == [False, True]
+    assert places.further(config, "ada", "bob--x:all") is None
+    outside = config.store.model_copy(update={"embedded": False, "endpoint": "https://s3.example"})
+    elsewhere = config.model_copy(update={"store": outside})
+    assert places.further(elsewhere, "ada", "bob--x:read") is None
 
 
 def test_the_way_to_a_folder(areas: dict[str, places.Area]) -> None:

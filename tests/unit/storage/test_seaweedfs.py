@@ -28,19 +28,35 @@ def test_roles_are_confined_to_their_claim(claim: str) -> None:
         if {"s3:PutObject", "s3:CreateBucket"} & set(statement["Action"])
         for resource in statement["Resource"]
     ]
-    assert len(writable) == 5
+    assert len(writable) == 6
     assert all(f"${{jwt:{claim}}}" in resource for resource in writable)
     actions = {action for statement in policy["Statement"] for action in statement["Action"]}
     assert not [action for action in actions if "*" in action or "Acl" in action]
-    assert not {"s3:PutBucketPolicy", "s3:ListAllMyBuckets"} & actions
-    deletable = [s["Resource"] for s in policy["Statement"] if "s3:DeleteBucket" in s["Action"]]
-    assert deletable == [[f"arn:aws:s3:::${{jwt:{claim}}}--*"]]
+    assert "s3:ListAllMyBuckets" not in actions
+    for action in ("s3:DeleteBucket", "s3:PutBucketPolicy"):
+        allowed = [s["Resource"] for s in policy["Statement"] if action in s["Action"]]
+        assert allowed == [[f"arn:aws:s3:::${{jwt:{claim}}}--*"]]
+
+
+def test_guests_may_nothing_but_see_what_is_shared_with_them() -> None:
+    settings = seaweedfs.iam_settings(CONFIG)
+    (policy,) = [p["document"] for p in settings["policies"] if "Guest" in p["name"]]
+    (statement,) = policy["Statement"]
+    assert statement["Action"] == ["s3:ListBucket"]
+    assert statement["Resource"] == ["arn:aws:s3:::quaderno"]
+    assert statement["Condition"] == {"StringLike": {"s3:prefix": ["${jwt:quaderno_guest}/*"]}}
+    (role,) = [r for r in settings["roles"] if "Guest" in r["roleName"]]
+    (trusted,) = role["trustPolicy"]["Statement"]
+    assert trusted["Principal"] == {"Federated": "quaderno-hub"}
 
 
 def test_without_further_buckets_there_is_nothing_of_them_in_the_policy() -> None:
     none = CONFIG.store.model_copy(update={"further_buckets": 0})
-    policy = seaweedfs.user_policy(CONFIG.model_copy(update={"store": none}), "name")
+    config = CONFIG.model_copy(update={"store": none})
+    policy = seaweedfs.user_policy(config, "name")
     assert "--" not in json.dumps(policy)
+    assert not config.shares_buckets
+    assert "Guest" not in json.dumps(seaweedfs.iam_settings(config))
 
 
 def test_keys_of_tokens_are_asked_of_the_embedded_provider_directly() -> None:
