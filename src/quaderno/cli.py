@@ -19,6 +19,7 @@ from quaderno.config import CONFIG_FILE, Config
 from quaderno.errors import HostError, QuadernoError
 from quaderno.image_commands import image_app
 from quaderno.people import client_app, group_app, user_app
+from quaderno.server_commands import server_app
 from quaderno.site_commands import site_app
 from quaderno.terminal import err, out, progress
 
@@ -35,6 +36,7 @@ for _name, _group in (
     ("client", client_app),
     ("token", token_app),
     ("image", image_app),
+    ("server", server_app),
     ("site", site_app),
 ):
     app.add_typer(_group, name=_name, no_args_is_help=True)

@@ -1,5 +1,6 @@
 """Several servers of one person, with options of their own and the same files."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 
@@ -115,6 +116,38 @@ def _seen_in(container: object) -> str:
     result = container.exec_run(["python", "-c", program])  # type: ignore[attr-defined]
     said: str = result.output.decode()
     return said.strip()
+
+
+def test_an_operator_sees_the_servers_and_stops_one(service: Service, hub: Hub) -> None:
+    options = {"image": "base", "cpu": 0.5, "memory": "1G"}
+    assert hub.request("POST", "/users/ada/servers/odd", json=options).is_success
+    wait_for(lambda: hub.servers("ada").get("odd", {}).get("ready"), 60, "the server odd")
+    listed = json.loads(service.quaderno("server", "list", "--json").stdout)
+    image = service.config.servers.images[0].reference
+    found = [
+        (one["user"], one["server"], one["state"], one["image"], one["cpu"], one["memory"])
+        for one in listed
+        if one["user"] == "ada"
+    ]
+    assert found == [
+        ("ada", "", "running", image, 1, 2 * 2**30),
+        ("ada", "odd", "running", image, 0.5, 2**30),
+    ]
+    assert "odd" in service.quaderno("server", "list").stdout
+    container = service.container("ada", "odd")
+    container.exec_run(["python", "-c", "open('/workarea/o.txt', 'w').write('xy')"], user="1000")
+    said = service.quaderno("server", "stop", "ada", "odd").stdout
+    assert "1 file (2 bytes) that existed only there was copied to cloud_storage/ada/saved" in said
+    assert said.endswith("ada's server odd has stopped\n")
+    assert "odd" not in hub.servers("ada")
+    assert hub.ready("ada")
+    again = service.quaderno("server", "stop", "ada", "odd", check=False)
+    assert again.returncode == 1
+    assert again.stderr.splitlines() == [
+        "error: ada's server odd does not run",
+        "hint: Those that do: quaderno server list",
+    ]
+    assert hub.request("DELETE", "/users/ada/servers/odd", json={"remove": True}).is_success
 
 
 def test_there_are_as_many_as_the_limit_says(service: Service, hub: Hub) -> None:

@@ -18,7 +18,7 @@ from docker.errors import DockerException
 
 from quaderno.config import Config
 from quaderno.hub import gpus, options, pulling
-from quaderno.hub.options import Bounds
+from quaderno.hub.options import Bounds, ServerOptions
 
 _WITHIN = 2.0  # seconds for the engine to answer; the form is shown anyway
 _MANY = 999  # GPUs: more than any machine has
@@ -105,14 +105,22 @@ def bounds(
 def taken(config: Config, running: Iterable[Mapping[str, Any]]) -> Amount:
     """What servers with these options may use together: each what it was given, whatever limits
     its person's groups have."""
-    cpus, amounts = config.servers.cpu.choices, config.servers.memory.choices
-    anybodys = Bounds(max(cpus), max(amounts), gpu=_MANY, machine_gpu=_MANY)
-    chosen = [options.possible(config, asked, anybodys) for asked in running]
+    chosen = [given(config, asked) for asked in running]
     return Amount(
         sum(one.cpu for one in chosen),
         sum(one.memory for one in chosen),
         sum(one.gpu for one in chosen),
     )
+
+
+def given(config: Config, asked: Mapping[str, Any]) -> ServerOptions:
+    """What a running server with these options was given."""
+    servers = config.servers
+    most_cpu, most_memory = max(servers.cpu.choices), max(servers.memory.choices)
+    groups = frozenset(group for image in servers.images for group in image.groups)
+    groups |= frozenset(servers.own_images_groups)
+    anybodys = Bounds(most_cpu, most_memory, groups=groups, gpu=_MANY, machine_gpu=_MANY)
+    return options.possible(config, asked, anybodys)
 
 
 def in_words(machine: Amount, by_all: Amount, own: Amount, *, waiting: int = 0) -> str:

@@ -15,6 +15,11 @@ def health_url(config: Config) -> str:
     return f"http://127.0.0.1:{config.ports.hub}/hub/health"
 
 
+def servers_command(*arguments: str) -> list[str]:
+    """The program that lists and stops servers, as the hub's user, which may make a token."""
+    return [sys.executable, "-m", "quaderno.hub.running_servers", *arguments]
+
+
 def tokens_command(*arguments: str) -> list[str]:
     """The program that makes, lists and revokes service tokens; runs like the hub, as its user."""
     return [sys.executable, "-m", "quaderno.hub.tokens", *arguments]

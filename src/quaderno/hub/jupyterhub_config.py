@@ -15,6 +15,7 @@ from quaderno.hub import (
     file_pages,
     options,
     own_images,
+    running_servers,
     scoped,
     tokens,
 )
@@ -104,6 +105,7 @@ c.JupyterHub.services = [
     file_pages.service(config),
     *culling.services(config),
     *own_images.services(config, os.environ),
+    *running_servers.services(),
     *tokens.declared_services(config),
 ]
 c.JupyterHub.load_roles = [
@@ -111,6 +113,7 @@ c.JupyterHub.load_roles = [
     {"name": "server", "scopes": ["users:activity!user", "access:servers!server", *scoped.OWN]},
     {"name": "agent", "services": ["agent"], "scopes": [scoped.S3_KEYS_SCOPE]},
     *culling.roles(config),
+    *running_servers.roles(),
     *tokens.declared_roles(config),
 ]
 

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from quaderno import config as quaderno_config
 from quaderno.config import Config
 from quaderno.errors import ConfigError, QuadernoError
-from quaderno.hub import culling, database, file_pages, own_images
+from quaderno.hub import culling, database, file_pages, own_images, running_servers
 from quaderno.hub.scoped import SCOPE_DEFINITIONS
 
 _ROLE = "token-"  # and the service's name
@@ -90,7 +90,7 @@ def create(config: Config, name: str, wanted: list[str]) -> str:
         raise ConfigError(
             f"{name!r} cannot name a service", "Use lower-case letters, digits and hyphens"
         )
-    if name in ("agent", culling.NAME, file_pages.NAME, own_images.NAME):
+    if name in ("agent", culling.NAME, file_pages.NAME, own_images.NAME, running_servers.NAME):
         raise ConfigError(f"{name!r} is a service of the hub's own", "Choose another name")
     scopes.define_custom_scopes(SCOPE_DEFINITIONS)
     for scope in wanted:
