@@ -15,8 +15,8 @@ test: environment ## Run all tests, a file at a time on each of two workers: the
 
 SOAK = storage_faults keys_expire full_disk in_place running_container rclone_memory
 
-soak: environment ## Run the tests of lost storage whole, on an idle machine: 100 kills, outages of minutes
-	QUADERNO_SOAK=1 $(TEST_VENV)/bin/pytest $(SOAK:%=tests/contract/test_%.py)
+soak: environment ## Run the tests of lost storage and login whole, on an idle machine: 100 kills, outages of minutes
+	QUADERNO_SOAK=1 $(TEST_VENV)/bin/pytest $(SOAK:%=tests/contract/test_%.py) tests/service/test_registration.py
 
 lint: environment ## Check style, types and the direction of imports
 	$(TEST_VENV)/bin/ruff check && $(TEST_VENV)/bin/ruff format --check && $(TEST_VENV)/bin/mypy && $(TEST_VENV)/bin/lint-imports

@@ -14,10 +14,12 @@ from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import LoginRequiredError, ProviderUnavailableError
 from quaderno.hub.authenticator import (
+    RENEW_AHEAD,
     AuthState,
     QuadernoAuthenticator,
     keep_newest_tokens,
 )
+from quaderno.hub.credentials import ANSWER_WITHIN
 from tests.contract.identity_fixtures import Provider
 from tests.ports import free_ports
 
@@ -147,6 +149,35 @@ def test_a_provider_that_is_away_changes_nothing_while_tokens_last(
     assert asyncio.run(_refresh(away, ada)) is True
     with pytest.raises(ProviderUnavailableError):
         asyncio.run(_fresh(away, person(tokens, seconds_left=-1)))
+
+
+@pytest.mark.parametrize("life", [3600, 300], ids=["an hour", "Keycloak's five minutes"])
+def test_two_minutes_without_the_provider_go_unnoticed(
+    provider: Provider, tokens: dict[str, Any], life: int
+) -> None:
+    """At the worst moment, when the token was to be renewed; it is renewed once, afterwards."""
+    away = somewhere_else(provider.config)
+    ahead = min(RENEW_AHEAD, life / 2)
+    ada = person({**tokens, "expires_in": life}, ahead)
+
+    async def ask() -> None:
+        hub = authenticator(away)
+        for second in range(0, 120, 5):
+            assert ada.state
+            ada.state["token_response"]["expires_at"] = time.time() + ahead - second
+            assert await hub.refresh_user(ada) is True
+            assert (await hub.fresh_auth_state(ada))["access_token"] == tokens["access_token"]
+        hub = authenticator(provider.config)
+        states = [await hub.fresh_auth_state(ada) for _ in range(3)]
+        assert {state["access_token"] for state in states} == {ada.saved[0]["access_token"]}
+
+    asyncio.run(ask())
+    assert len(ada.saved) == 1
+
+
+def test_what_is_kept_is_served_before_anybody_gives_up_on_a_silent_provider() -> None:
+    """With time left for the store, whose keys are asked for with it."""
+    assert QuadernoAuthenticator.patience <= ANSWER_WITHIN / 2
 
 
 @asynccontextmanager

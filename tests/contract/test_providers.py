@@ -194,6 +194,23 @@ def test_from_a_login_to_a_removal(tried: Tried) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("returns", [False, True])
+def test_who_logs_out_comes_back_where_the_provider_allows_it(
+    tmp_path: Path, returns: bool
+) -> None:
+    """Keycloak refuses the whole logout for an address that it does not know."""
+    with _independent(tmp_path, "Keycloak") as keycloak:
+        oidc = keycloak.config.oidc.model_copy(update={"returns_after_logout": returns})
+        iam = keycloak.config.iam.model_copy(update={"embedded": False})
+        config = keycloak.config.model_copy(update={"oidc": oidc, "iam": iam})
+        address = asyncio.run(authenticator(config).logout_address())
+    assert address
+    wish = parse_qs(urlsplit(address).query)
+    assert wish.pop("client_id") == [config.oidc.client_id]
+    back = {"post_logout_redirect_uri": [f"{config.public_url}/hub/login"]}
+    assert wish == (back if returns else {}), "and no identity token"
+
+
 def test_a_code_is_good_once(tried: Tried) -> None:
     async def twice() -> None:
         hub_ = hub(tried)

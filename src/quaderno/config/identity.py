@@ -59,6 +59,12 @@ class Oidc(Section):
         "given only if the provider issued it for that audience. Without asking for one, they "
         "get tokens as the provider issues them.",
     )
+    returns_after_logout: bool = Field(
+        False,
+        description="Whether people come back to the login page after a logout at an external "
+        "provider. It must know the address, `<public_url>/hub/login`; one that does not shows an "
+        "error instead of logging out.",
+    )
     agent_account: str = Field(
         "infncloud",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",

@@ -58,7 +58,9 @@ class QuadernoAuthenticator(GenericOAuthenticator):
     """Login at any OpenID Connect provider."""
 
     quaderno: Config = AnyTrait(config=True, help="The instance's settings.")
-    patience = 5.0  # seconds that anything waits for the provider which can do without its answer
+    # Seconds that anything waits for the provider which can do without its answer; what is kept is
+    # served before whoever asks for credentials hears that the provider is slow (ANSWER_WITHIN).
+    patience = 2.5
     login_handler = LoginHandler
     callback_handler = CallbackHandler
     logout_handler = LogoutHandler
@@ -147,14 +149,18 @@ class QuadernoAuthenticator(GenericOAuthenticator):
 
     async def logout_address(self) -> str | None:
         """Where a browser ends its login at the provider (OpenID Connect RP-Initiated Logout 1.0);
-        None where there is no such page, or the provider does not answer and was never known."""
+        None where there is no such page, or the provider does not answer and was never known.
+
+        Without `id_token_hint`, for which a provider may ask once more whether it is wanted: the
+        store takes identity tokens, so they go through no page and no address bar.
+        """
         with suppress(ProviderUnavailableError, TimeoutError):
             async with asyncio.timeout(self.patience):
                 await self.discover()
         if self._end_session_url is None:
             return None
         wish = {"client_id": self.quaderno.oidc.client_id}
-        if self.quaderno.iam.embedded:  # others may not know the address, and refuse it
+        if self.quaderno.iam.embedded or self.quaderno.oidc.returns_after_logout:
             wish["post_logout_redirect_uri"] = f"{self.quaderno.public_url}/hub/login"
         return url_concat(self._end_session_url, wish)
 

@@ -6,6 +6,7 @@ from typing import Any
 from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler, OAuthLogoutHandler
 from tornado import web
 from tornado.httpclient import HTTPClientError
+from tornado.httputil import url_concat
 
 from quaderno.errors import ProviderUnavailableError
 from quaderno.hub import site_pages
@@ -50,7 +51,7 @@ class CallbackHandler(OAuthCallbackHandler):
         not looked at. A new login does what the person wanted.
         """
         if self.get_argument("error", "") != "access_denied" and self._is_stray():
-            self.redirect(self.hub.base_url)
+            self._begin_anew()
             return
         try:
             await super().get()
@@ -71,14 +72,24 @@ class CallbackHandler(OAuthCallbackHandler):
         self.finish(await self.render_template("not_admitted.html", groups=groups))
 
     def _is_stray(self) -> bool:
-        """Raises HTTP 400 where no login could ever end, for want of cookies."""
         try:
             self.check_state()
-        except web.HTTPError as error:
-            if not self.request.cookies:
-                raise web.HTTPError(HTTPStatus.BAD_REQUEST, _NO_COOKIES) from error
+        except web.HTTPError:
             return True
         return False
+
+    def _begin_anew(self) -> None:
+        """A browser without any cookie may be new here, or keep none: it is given one to see.
+
+        Raises HTTP 400 where no login could ever end, for want of cookies.
+        """
+        if self.request.cookies:
+            self.redirect(self.hub.base_url)
+        elif self.get_argument(_TRIED, ""):
+            raise web.HTTPError(HTTPStatus.BAD_REQUEST, _NO_COOKIES)
+        else:
+            self.set_cookie("quaderno-tried", "1", path=self.hub.base_url, max_age=60)
+            self.redirect(url_concat(self.request.path, {_TRIED: "1"}))
 
 
 class LogoutHandler(OAuthLogoutHandler):
@@ -94,6 +105,7 @@ class LogoutHandler(OAuthLogoutHandler):
         self.finish(await self.render_template("logout.html", provider_logout=address))
 
 
+_TRIED = "cookies"  # the argument of an address to which a cookie should come
 _NO_COOKIES = "Your browser sends no cookies. Allow them for this site, then log in again."
 _NOT_ACCEPTED = "The login service did not accept this login. Go back and start again."
 

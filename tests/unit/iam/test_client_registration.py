@@ -92,6 +92,9 @@ def test_from_a_token_to_a_consent_that_names_where_the_answer_goes(browser: "Cl
 
 @pytest.mark.usefixtures("opened")
 def test_a_program_without_secret_gets_codes_for_devices(browser: "Client") -> None:
+    """Its name, which it has chosen, is on the page of the one who lets it in."""
+    from quaderno.iam import accounts
+
     device = "urn:ietf:params:oauth:grant-type:device_code"
     answer = register(
         browser,
@@ -106,7 +109,12 @@ def test_a_program_without_secret_gets_codes_for_devices(browser: "Client") -> N
     assert made["client_name"] == "localhost:4242"
     form = {"client_id": made["client_id"], "scope": "openid"}
     kind = "application/x-www-form-urlencoded"
-    assert browser.post("/identity/o/api/device/code", urlencode(form), kind).status_code == 200
+    codes = browser.post("/identity/o/api/device/code", urlencode(form), kind)
+    assert codes.status_code == 200
+    ada = new_browser()
+    ada.force_login(accounts.create_user("ada", PASSWORD))
+    page = ada.get("/identity/o/device", {"code": codes.json()["user_code"]}).content.decode()
+    assert "This program has registered itself, under a name of its choice." in page
 
 
 @pytest.mark.usefixtures("opened")
