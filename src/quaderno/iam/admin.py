@@ -17,7 +17,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from quaderno.errors import AccountError
-from quaderno.iam import accounts
+from quaderno.iam import (
+    accounts,
+    client_admin,  # noqa: F401 - registers itself
+)
 from quaderno.iam.models import STATE_FIELDS, State, User, validate_group_name
 
 admin.site.unregister(EmailAddress)

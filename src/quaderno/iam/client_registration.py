@@ -15,13 +15,14 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 
-from quaderno.iam.client_rules import LONGEST_NAME, answers_at, name_problem, redirect_problem
+from quaderno.iam.client_rules import (
+    GRANTS,
+    LONGEST_NAME,
+    answers_at,
+    name_problem,
+    redirect_problem,
+)
 
-_GRANTS = {
-    Client.GrantType.AUTHORIZATION_CODE.value,
-    Client.GrantType.REFRESH_TOKEN.value,
-    Client.GrantType.DEVICE_CODE.value,
-}
 _MOST_ADDRESSES = 10
 
 
@@ -50,7 +51,7 @@ def check(client: Client, metadata: dict[str, Any], token: Token | None, known: 
     logout = _addresses(metadata.get("post_logout_redirect_uris") or [])
     # As they came: kept ones are what lies between line breaks.
     _check_addresses([*metadata["redirect_uris"], *logout])
-    if set(client.get_grant_types()) - _GRANTS or client.get_response_types() != ["code"]:
+    if set(client.get_grant_types()) - GRANTS or client.get_response_types() != ["code"]:
         raise ValidationError("Only codes are given: no other grants, and no other answers.")
     scopes = [scope for scope in client.get_scopes() if scope in known]
     if not scopes:

@@ -1,5 +1,5 @@
-"""What an application may be called, and where it may have people sent: the same rules for those
-that operators register and for those that register themselves."""
+"""What an application may be called, ask for, and where it may have people sent: the same rules for
+those that operators and administrators register and for those that register themselves."""
 
 import re
 from urllib.parse import urlsplit
@@ -8,6 +8,12 @@ from allauth.idp.oidc.models import Client
 from django.conf import settings
 
 LONGEST_NAME = 60  # characters
+GRANTS = {
+    Client.GrantType.AUTHORIZATION_CODE.value,
+    Client.GrantType.REFRESH_TOKEN.value,
+    Client.GrantType.DEVICE_CODE.value,
+}
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,63}", re.ASCII)
 _HOST = re.compile(r"([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.ASCII)
 _LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
 # Of programs on people's own machines (RFC 8252, section 7.1): a name that its owner reversed.
@@ -38,11 +44,22 @@ def redirect_problem(uri: str) -> str | None:
     return "it must begin with https://, or be one of the person's own machine"
 
 
-def name_problem(name: str) -> str | None:
-    """Why an application cannot be called `name`, which people read when they decide."""
+def id_problem(client_id: str) -> str | None:
+    """Why `client_id` cannot identify a new application."""
+    if not _ID.fullmatch(client_id):
+        return "an identifier has 3 to 64 letters, digits, dots, underscores and hyphens"
+    if Client.objects.filter(id=client_id).exists():
+        return "there is one with it"
+    return None
+
+
+def name_problem(name: str, of: Client | None = None) -> str | None:
+    """Why an application cannot be called `name`, which people read when they decide. `of` is the
+    one that it is the name of already, if any."""
     if not 3 <= len(name) <= LONGEST_NAME or not name.isprintable() or name != name.strip():
         return f"a name has 3 to {LONGEST_NAME} characters that can be seen"
-    known = {settings.QUADERNO.name, *Client.objects.values_list("name", flat=True)}
+    others = Client.objects.exclude(pk=of.pk) if of else Client.objects.all()
+    known = {settings.QUADERNO.name, *others.values_list("name", flat=True)}
     if name.casefold() in {other.casefold() for other in known}:
         return "this is the name of another one"
     return None

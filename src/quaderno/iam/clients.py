@@ -5,7 +5,6 @@ programs without one that have no browser and get in by the device flow (RFC 862
 themselves (`client_registration`), with a token of an operator's.
 """
 
-import re
 import secrets
 from collections.abc import Iterable
 from datetime import timedelta
@@ -17,9 +16,7 @@ from django.utils import timezone
 
 from quaderno.errors import AccountError
 from quaderno.iam.adapters import OidcAdapter
-from quaderno.iam.client_rules import name_problem, redirect_problem
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,63}", re.ASCII)
+from quaderno.iam.client_rules import id_problem, name_problem, redirect_problem
 
 
 def add(client_id: str, name: str, redirect_uris: Iterable[str]) -> str:
@@ -30,11 +27,11 @@ def add(client_id: str, name: str, redirect_uris: Iterable[str]) -> str:
     """
     uris = list(redirect_uris)
     problems = [(f"The address {uri}", redirect_problem(uri)) for uri in uris]
-    for what, problem in [*problems, (f"The name {name!r}", name_problem(name))]:
+    problems.append((f"The name {name!r}", name_problem(name)))
+    problems.append((f"The identifier {client_id!r}", id_problem(client_id)))
+    for what, problem in problems:
         if problem:
             raise AccountError(f"{what} cannot be used: {problem}", "Choose another one")
-    if not _ID.fullmatch(client_id) or Client.objects.filter(id=client_id).exists():
-        raise AccountError(f"The identifier {client_id!r} cannot be used", "Choose another one")
     client = Client(id=client_id, name=name, type=Client.Type.PUBLIC)
     secret = get_adapter().generate_client_secret()
     client.set_secret(secret)
