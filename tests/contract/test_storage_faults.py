@@ -328,9 +328,10 @@ def test_an_older_copy_never_replaces_a_newer_object(node: Node) -> None:
     assert node.content("hugo", "both") == b"from elsewhere"
     eventually(lambda: node.state("hugo")["rescued"] == 1, 10, "it is told")
     root = node.config.mounts / "hugo"
-    assert (
-        as_user("import sys; print(open(sys.argv[1]).read())", root / "hugo", key) == "text of both"
-    )
+    as_user("import os, sys; os.rename(sys.argv[1], 'taken back')", root / "hugo", key)
+    eventually(lambda: "taken back" in node.keys_in_s3("hugo", "hugo"), 20, "it is taken back")
+    assert node.content("hugo", "taken back") == b"text of both"
+    assert kept() == []
 
 
 @pytest.mark.parametrize("last", ["here", "elsewhere"])
