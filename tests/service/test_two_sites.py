@@ -1,6 +1,8 @@
 """Two sites behind one endpoint, in a browser: what people see when one is drained, or lost."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -94,6 +96,8 @@ def test_a_running_server_is_found_from_everywhere(
     assert sites.cnaf.container("ada").name == f"{sites.cnaf.config.instance}-ada"
     save(sites, "cnaf", "ada", "at cnaf")
     wait_for(lambda: sites.stored("bari", "ada/note.txt") == "at cnaf", 60, "the file at bari")
+    replication = json.loads(sites.bari.quaderno("status", "--json").stdout)["replication"]
+    assert (replication["source"], replication["behind"] < 60) == ("cnaf", True)
     # From new browsers, at either director, by a link to the server, and however often.
     with browser_at("cnaf", chromium) as elsewhere:
         for new in (browser, elsewhere):
@@ -112,6 +116,21 @@ def test_a_running_server_is_found_from_everywhere(
             context.close()
 
 
+def test_a_link_that_somebody_else_made_leads_to_no_other_site(
+    sites: TwoSites, ada: BrowserContext
+) -> None:
+    page = ada.new_page()
+    page.goto(f"{sites.url}/hub/quaderno/arrive?not=cnaf&next=%2Fhub%2Fhome")
+    expect(page).to_have_url(f"{sites.url}/hub/home")
+    without_its_token = """fetch('/hub/quaderno/site',
+        {method: 'POST', body: new URLSearchParams({site: 'bari'})}).then(it => it.status)"""
+    assert page.evaluate(without_its_token) == 403
+    assert cookie(ada)["value"] == "cnaf"
+    page.goto(f"{sites.url}/hub/quaderno/arrive?next=https:%2F%2Felsewhere.example.org")
+    assert page.url.startswith(sites.url)
+    page.close()
+
+
 @pytest.mark.usefixtures("ada")
 def test_who_works_at_a_site_whose_hub_is_away_stays_there(sites: TwoSites) -> None:
     supervisor.stop_component(sites.cnaf.config, "hub")
@@ -124,16 +143,64 @@ def test_who_works_at_a_site_whose_hub_is_away_stays_there(sites: TwoSites) -> N
     wait_for(lambda: led_to(sites) == set(SITES), 60, "the hub")
 
 
-def get(sites: TwoSites, path: str, cookie: str = "") -> httpx.Response:
-    """The answer of bari's director to a browser with this cookie, which waits for a hub."""
-    url = sites.url.replace(ENDPOINT, ADDRESSES["bari"])
+def get(sites: TwoSites, path: str, cookie: str = "", director: str = "bari") -> httpx.Response:
+    """The answer of a director to a browser with this cookie, which waits for a hub."""
+    url = sites.url.replace(ENDPOINT, ADDRESSES[director])
     return httpx.get(f"{url}{path}", headers={"Cookie": f"quaderno-site={cookie}"}, timeout=60)
 
 
-def led_to(sites: TwoSites) -> set[str]:
+def led_to(sites: TwoSites, director: str = "bari") -> set[str]:
     """Where some new browsers are sent for their login."""
-    answers = [get(sites, "/hub/oauth_login") for _ in range(6)]
+    answers = [get(sites, "/hub/oauth_login", director=director) for _ in range(6)]
     return {answer.cookies.get("quaderno-site") or "" for answer in answers}
+
+
+@pytest.mark.usefixtures("ada")
+def test_sites_go_on_without_the_link_between_them(sites: TwoSites) -> None:
+    save(sites, "cnaf", "ada", "before the cut")
+    wait_for(lambda: sites.stored("bari", "ada/note.txt") == "before the cut", 60, "the file")
+    for link in sites.links:
+        link.cut()
+    try:
+        for director in SITES:
+            alone = f"{director} by itself"
+            wait_for(lambda director=director: led_to(sites, director) == {director}, 60, alone)  # type: ignore[misc]
+        # Whoever works at cnaf goes on by its director, and saves; bari takes it for lost.
+        assert get(sites, "/user/ada/api", "cnaf", director="cnaf").json()["version"]
+        save(sites, "cnaf", "ada", "during the cut")
+        wait_for(lambda: sites.stored("cnaf", "ada/note.txt") == "during the cut", 60, "the save")
+        store(sites, "bari", "ada/other.txt", "at bari, during the cut")
+        listed = json.loads(sites.bari.quaderno("site", "list", "--json").stdout)
+        assert [site["state"] for site in listed] == ["ready", "does not answer"]
+        assert sites.stored("bari", "ada/note.txt") == "before the cut"
+    finally:
+        for link in sites.links:
+            link.mend()
+    mended = time.monotonic()
+    wait_for(lambda: sites.stored("bari", "ada/note.txt") == "during the cut", 120, "her file")
+    wait_for(
+        lambda: sites.stored("cnaf", "ada/other.txt") == "at bari, during the cut", 120, "the other"
+    )
+    print(f"all is at both sites {time.monotonic() - mended:.1f} s after the link is back")  # noqa: T201
+    wait_for(lambda: led_to(sites) == set(SITES), 60, "both sites")
+    assert get(sites, "/user/ada/api", "cnaf").json()["version"]
+
+
+def store(sites: TwoSites, site: str, path: str, text: str) -> None:
+    """An object at a site, as somebody else's work there."""
+    port = sites[site].config.ports.store_filer
+    httpx.put(f"http://127.0.0.1:{port}/buckets/{path}", content=text).raise_for_status()
+
+
+@pytest.mark.usefixtures("ada")
+def test_the_other_director_serves_while_one_is_killed(sites: TwoSites) -> None:
+    before = sites.bari.status()["director"].pid
+    assert before
+    os.kill(before, signal.SIGKILL)
+    assert get(sites, "/user/ada/api", "cnaf", director="cnaf").json()["version"]
+    wait_for(lambda: sites.bari.status()["director"].pid not in (None, before), 60, "another")
+    wait_for(sites.bari.all_running, 60, "bari's director")
+    assert get(sites, "/user/ada/api", "cnaf").json()["version"]
 
 
 @pytest.mark.usefixtures("ada")

@@ -4,7 +4,7 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from playwright.sync_api import Browser
 from quaderno import components, process, supervisor
 from quaderno.config import Config, Ports
 from tests.ports import free_ports
+from tests.service.link import Link
 from tests.service.running import Service, running_service
 
 ENDPOINT = "notebooks.example.org"  # a name of no machine: browsers are told where it leads
@@ -28,6 +29,7 @@ class TwoSites:
 
     bari: Service
     cnaf: Service
+    links: list[Link]  # between them, both ways, for browsers' requests and for the stores
 
     def __getitem__(self, name: str) -> Service:
         return {"bari": self.bari, "cnaf": self.cnaf}[name]
@@ -49,37 +51,54 @@ def two_sites() -> Iterator[TwoSites]:
     count = len(Ports.model_fields)
     first = free_ports(2 * count)
     ports = {"bari": Ports.from_first(first), "cnaf": Ports.from_first(first + count)}
-    members = [
-        {
-            "name": name,
-            "address": f"http://{ADDRESSES[name]}:{ports[name].web}",
-            "store": f"{ADDRESSES[name]}:{ports[name].stores}",
+    with ExitStack() as stack:
+        links = {
+            (name, port): stack.enter_context(
+                Link(ADDRESSES[name], getattr(ports[name], port)).serving()
+            )
+            for name in ports
+            for port in ("web", "stores")
         }
-        for name in ports
-    ]
-    shared = {"secret": secrets.token_hex(32), "members": members}
+        yield from _two_sites(ports, links)
+
+
+def _two_sites(ports: dict[str, Ports], links: dict[tuple[str, str], Link]) -> Iterator[TwoSites]:
+    secret = secrets.token_hex(32)
     oidc = {"client_secret": secrets.token_hex(32)}
     director = ports["bari"].director
     endpoint = f"http://{ENDPOINT}:{director}"
 
+    def members(here: str) -> list[dict[str, Any]]:
+        """Each site reaches the other by the links."""
+        return [
+            {
+                "name": name,
+                "address": f"http://{ADDRESSES[name]}:{ports[name].web}"
+                if name == here
+                else f"http://{links[name, 'web'].address}",
+                "store": links[name, "stores"].address,
+            }
+            for name in ports
+        ]
+
     def settings(name: str) -> dict[str, Any]:
-        listen, sites = ADDRESSES[name], {"name": name, **shared}
+        listen, sites = ADDRESSES[name], {"name": name, "secret": secret, "members": members(name)}
         # The lease of a site that is lost is soon over.
         agent = {"lease_time": 30}
         return {"public_url": endpoint, "listen": listen, "sites": sites, "agent": agent}
 
     provider = {"issuer": f"http://{ADDRESSES['bari']}:{ports['bari'].iam}"}
     with (
-        running_service(first, **settings("bari"), oidc=oidc) as bari,
+        running_service(ports["bari"].web, **settings("bari"), oidc=oidc) as bari,
         running_service(
-            first + count,
+            ports["cnaf"].web,
             **settings("cnaf"),
             oidc=oidc | provider,
             iam={"embedded": False},
             ports={"director": director},
         ) as cnaf,
     ):
-        yield TwoSites(bari, cnaf)
+        yield TwoSites(bari, cnaf, list(links.values()))
 
 
 @contextmanager

@@ -97,7 +97,7 @@ class LogoutHandler(OAuthLogoutHandler):
 
     async def handle_logout(self) -> None:
         """Whoever logs in next at this browser may belong to another site."""
-        self.clear_cookie(self.authenticator.quaderno.site_cookie, path="/")
+        site_pages.lead_nowhere(self)
         await super().handle_logout()
 
     async def render_logout_page(self) -> None:

@@ -4,7 +4,8 @@ A browser without one, or whose site a director cannot reach, logs in at whateve
 to, and arrives: that hub knows now who it is, asks the others, and names the site where it belongs
 in the cookie. Login there asks for nothing, because the identity provider knows the browser. A site
 that is in the cookie already has been decided upon, or chosen, and is asked only for a server that
-runs elsewhere.
+runs elsewhere. A second cookie says that an arrival is under way: without it, a link that somebody
+else made leads nobody anywhere.
 """
 
 from http import HTTPStatus
@@ -30,17 +31,32 @@ def lead_to(handler: BaseHandler, site: str) -> None:
     Not to be read by pages, of which people's own are on this origin; and sent when the identity
     provider sends the browser back, which `SameSite=Strict` would prevent.
     """
-    config: Config = handler.authenticator.quaderno
-    if handler.get_cookie(config.site_cookie) != site:
+    if handler.get_cookie(_site_cookie(handler)) != site:
         handler.set_cookie(
-            config.site_cookie,
-            site,
-            expires_days=_KEPT_FOR,
-            path="/",
-            httponly=True,
-            samesite="Lax",
-            secure=config.public_url.startswith("https://"),
+            _site_cookie(handler), site, expires_days=_KEPT_FOR, **_cookie_options(handler)
         )
+
+
+def lead_nowhere(handler: BaseHandler) -> None:
+    """Who comes next with this browser is a new visitor."""
+    handler.clear_cookie(_site_cookie(handler), **_cookie_options(handler))
+
+
+def _site_cookie(handler: BaseHandler) -> str:
+    config: Config = handler.authenticator.quaderno
+    return config.site_cookie
+
+
+def _arriving_cookie(handler: BaseHandler) -> str:
+    """Its value is the site that a director did not reach, or this one."""
+    return f"{_site_cookie(handler)}-arriving"
+
+
+def _cookie_options(handler: BaseHandler) -> dict[str, Any]:
+    """The same when one is cleared: browsers ignore who clears a `__Host-` cookie otherwise."""
+    config: Config = handler.authenticator.quaderno
+    secure = config.public_url.startswith("https://")
+    return {"path": "/", "httponly": True, "samesite": "Lax", "secure": secure}
 
 
 def arrival(handler: BaseHandler, wanted: str | None) -> str | None:
@@ -49,10 +65,11 @@ def arrival(handler: BaseHandler, wanted: str | None) -> str | None:
     here = config.sites.name
     if not here or handler.get_cookie(config.site_cookie) == here:
         return wanted
-    question = {"next": wanted or "", "not": unreachable(handler)}
+    passed_over = unreachable(handler) or here
+    handler.set_cookie(_arriving_cookie(handler), passed_over, **_cookie_options(handler))
     lead_to(handler, here)
     path = url_path_join(handler.hub.base_url, "quaderno", "arrive")
-    return url_concat(path, {key: value for key, value in question.items() if value})
+    return url_concat(path, {"next": wanted} if wanted else {})
 
 
 def unreachable(handler: BaseHandler) -> str:
@@ -71,9 +88,11 @@ class ArriveHandler(BaseHandler):
     @web.authenticated
     async def get(self) -> None:
         user = self.current_user
-        shun = (self.get_argument("not", ""),)
-        view = await self._neighbours.view(self.db, user.name, shun)
-        lead_to(self, placement.destination(view))
+        passed_over = self.get_cookie(_arriving_cookie(self))
+        if passed_over:
+            view = await self._neighbours.view(self.db, user.name, shun=(passed_over,))
+            lead_to(self, placement.destination(view))
+            self.clear_cookie(_arriving_cookie(self), **_cookie_options(self))
         self.redirect(self.get_next_url(user))
 
     def append_query_parameters(self, url: str, exclude: Any = None) -> str:  # noqa: ARG002
