@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from html import unescape
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
-from quaderno.files import BASE, pages
+from quaderno.files import BASE, pages, places
 from tests.contract.files_fixtures import Visitor, World, running_world
 from tests.contract.storage_fixtures import eventually
 from tests.secret_settings import secret_values
@@ -182,14 +181,40 @@ def test_a_link_lives_as_long_as_it_says(world: World) -> None:
     assert found, page.text
     assert "for 3 seconds" in page.text
     address = unescape(found[1])
-    assert parse_qs(urlsplit(address).query)["X-Amz-Expires"] == ["3"]
-    eventually(lambda: httpx.get(address).status_code == 403, 30, "the link ends")
+    eventually(lambda: httpx.get(address).status_code == 410, 30, "the link ends")
     refused = alice.submit("share", key=key, seconds="43200")
     assert refused.status_code == 400
     most = re.search(r"live for (\d+) seconds at most", sentence(refused))
     assert most
     assert 3000 < int(most[1]) <= 3600
     assert alice.submit("share", key=key, seconds="0").status_code == 400
+
+
+def test_a_link_is_listed_and_taken_back(world: World) -> None:
+    alice, key = world.alice, 'with "quotes" <b>.bin'
+    world.s3.put_object(Bucket="alice", Key=key, Body=b"0123456789")
+    assert "No link that you have made lives now." in alice.see("links").text
+    addresses = []
+    for _ in range(2):
+        page = alice.submit("share", key=key, seconds="600")
+        found = re.search(r'id="link"[^>]* value="([^"]+)"', page.text)
+        assert found, page.text
+        addresses.append(unescape(found[1]))
+    assert "Amz" not in addresses[0]
+    part = httpx.get(addresses[0], headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content) == (206, b"234")
+    assert part.headers["content-type"] == "application/octet-stream"
+    assert part.headers["content-disposition"] == places.disposition(key)
+    listed = re.findall(r'name="name" value="([^"]+)"', alice.see("links").text)
+    assert len(listed) == 2
+    assert alice.submit("take-back", name=listed[0]).status_code == 303
+    answers = [httpx.get(address) for address in addresses]
+    assert sorted(answer.status_code for answer in answers) == [200, 410]
+    (gone,) = [answer for answer in answers if answer.status_code == 410]
+    assert sentence(gone) == "This link has ended, was taken back, or its file is gone."
+    assert re.findall(r'name="name" value="([^"]+)"', alice.see("links").text) == listed[1:]
+    assert httpx.get(addresses[0][:-3]).status_code == 404
+    alice.submit("take-back", name=listed[1])
 
 
 def test_the_uploader_s_requests_go_to_the_store(world: World) -> None:

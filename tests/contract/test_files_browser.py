@@ -162,8 +162,14 @@ def test_it_looks_cared_for_and_has_no_serious_barrier(
         pages.link("item", key="project/run.py"),
         pages.link("versions", key="project/run.py"),
         pages.link("buckets"),
+        pages.link("links"),
     ]
-    world.alice.submit("new-bucket", name="run-7")
+    alice = world.alice
+    alice.submit("new-bucket", name="run-7")
+    for person, how in (("bob", "read"), ("bob", "write")):
+        shared = alice.submit("share-bucket", bucket="alice--run-7", person=person, how=how)
+        assert shared.status_code == 303
+    assert alice.submit("share", key="project/run.py", seconds="600").status_code == 200
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         for view in (DESKTOP, PHONE):
@@ -271,6 +277,58 @@ def test_images_and_text_have_previews_and_large_files_a_sentence(
     page.goto(pages.link("item", key="show/a.md"))
     expect(page.frame_locator("iframe").get_by_text("two")).to_be_visible()
     screenshot(page, "web-preview")
+
+
+def test_a_pdf_file_has_a_preview(world: World, page: Page) -> None:
+    """Chromium's own viewer, in a frame of the page."""
+    page.goto(pages.link(""))
+    page.pdf(path=world.config.dir / "page.pdf")
+    made = (world.config.dir / "page.pdf").read_bytes()
+    world.s3.put_object(Bucket="alice", Key="paper.pdf", Body=made)
+    with page.expect_response(re.compile(f"{BASE}raw")) as sent:
+        page.goto(pages.link("item", key="paper.pdf"))
+    assert sent.value.status == 200
+    assert sent.value.headers["content-type"] == "application/pdf"
+    assert sent.value.headers["content-disposition"] == "inline"
+    frame = page.locator("iframe[title='paper.pdf']")
+    expect(frame).to_be_visible()
+    assert frame.get_attribute("sandbox") is None, "in one, browsers show no PDF file"
+
+
+def test_an_upload_goes_on_after_a_lost_connection(
+    world: World, context: BrowserContext, tmp_path: Path
+) -> None:
+    """While a part is on its way; what had arrived is not sent again."""
+    file = tmp_path / "lost.bin"
+    file.write_bytes(os.urandom(60 << 20))
+    page = context.new_page()
+    page.goto(pages.link("", prefix="lost/"))
+    page.get_by_role("button", name="Upload", exact=True).click()
+    page.locator("input.uppy-Dashboard-input[type=file]").first.set_input_files(file)
+    parts: list[str] = []
+
+    def lose_the_connection(route: Route) -> None:
+        parts.append(parse_qs(urlsplit(route.request.url).query)["partNumber"][0])
+        if len(parts) == 2:
+            context.set_offline(True)
+            route.abort("internetdisconnected")
+        else:
+            route.continue_()
+
+    context.route(re.compile("uploadId=.*partNumber=|partNumber=.*uploadId="), lose_the_connection)
+    with page.expect_event("requestfailed"):
+        page.get_by_role("button", name="Upload 1 file").click()
+    assert page.evaluate("navigator.onLine") is False
+    context.set_offline(False)
+    there = page.get_by_role("link", name="lost.bin", exact=True)
+    retry = page.get_by_role("button", name="Retry")
+    expect(there.or_(retry).first).to_be_visible()
+    if retry.is_visible():
+        retry.click()
+    expect(there).to_be_visible()
+    found = world.s3.get_object(Bucket="alice", Key="lost/lost.bin")["Body"].read()
+    assert found == file.read_bytes()
+    assert len(parts) > len(set(parts)), "one was sent again"
 
 
 def test_an_upload_goes_on_after_the_login_was_renewed(

@@ -153,33 +153,6 @@ def _has_versions(store: Store, area: Area, entry: places.Entry | None) -> bool:
     return mine and entry is not None and versions.keeping(store, area.bucket) is not None
 
 
-class ShareHandler(ItemHandler):
-    """`POST area, key, seconds`: a link that ends when it says, not later and not sooner."""
-
-    async def get(self) -> None:
-        self.redirect(pages.link(""))
-
-    async def post(self) -> None:
-        area, key = self.place()
-        seconds = self._seconds()
-        store = await self.store(life=seconds + 5)
-        entry = await self.ask(store.show, area.bucket, key)
-        most = int(store.keys.left())
-        if seconds > most:
-            raise PageError(
-                HTTPStatus.BAD_REQUEST,
-                f"A link ends with your keys: now it can live for {most} seconds at most.",
-            )
-        shared = {"seconds": seconds, "address": store.link(area.bucket, key, seconds)}
-        self.page("item.html", **self.about(area, key, store, entry) | {"shared": shared})
-
-    def _seconds(self) -> int:
-        text = self.get_argument("seconds", "")
-        if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= 7 * 24 * 3600):
-            raise PageError(HTTPStatus.BAD_REQUEST, "Say for how many seconds the link shall live.")
-        return int(text)
-
-
 class DownloadHandler(Handler):
     """`GET ?area=A&key=K&version=V`: to the store, or through here if browsers do not reach it."""
 
@@ -198,20 +171,25 @@ class DownloadHandler(Handler):
         """Seconds in which a download has to begin."""
         return min(_LINK_LIFE, int(store.keys.left()))
 
+    def key(self) -> str:
+        """Of the object."""
+        return self.text("key")
+
     async def pass_on(self, address: str) -> None:
         """As the browser reads, so the store is read: nothing piles up here."""
         asked = {h: self.request.headers[h] for h in _ASKED_ON if h in self.request.headers}
         asked["Accept-Encoding"] = "identity"
         try:
             async with self.site.streams.stream("GET", address, headers=asked) as answer:
-                self._head(answer)
+                self.head(answer)
                 async for chunk in answer.aiter_raw(1 << 20):
                     self.write(chunk)
                     await self.flush()
         except httpx.HTTPError as error:
             raise problems.store_away() from error
 
-    def _head(self, answer: httpx.Response) -> None:
+    def head(self, answer: httpx.Response) -> None:
+        """What comes before the content."""
         if answer.status_code >= 500:
             raise problems.store_away()
         self.set_status(answer.status_code)
@@ -223,4 +201,4 @@ class DownloadHandler(Handler):
     def name_it(self) -> None:
         """So that browsers save it."""
         self.set_header("Content-Type", "application/octet-stream")
-        self.set_header("Content-Disposition", places.disposition(self.text("key")))
+        self.set_header("Content-Disposition", places.disposition(self.key()))

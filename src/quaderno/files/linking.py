@@ -1,0 +1,113 @@
+"""Links to share: making, listing and taking them back; and what whoever has one gets."""
+
+from datetime import UTC, datetime
+from functools import cached_property
+from http import HTTPStatus
+
+import httpx
+
+from quaderno.files import links, pages, problems
+from quaderno.files.browsing import DownloadHandler, ItemHandler
+from quaderno.files.changing import FormHandler
+from quaderno.files.handlers import Handler
+from quaderno.files.problems import PageError
+
+_GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+
+
+class _Sealing(Handler):
+    """Knows the key of links."""
+
+    @cached_property
+    def sealer(self) -> links.Sealer:
+        """The one of this program."""
+        return links.Sealer(self.site.config.files.client_secret.get_secret_value())
+
+
+class ShareHandler(ItemHandler, _Sealing):
+    """`POST area, key, seconds`: a link that ends when it says, not later and, unless it is taken
+    back, not sooner."""
+
+    async def get(self) -> None:
+        self.redirect(pages.link(""))
+
+    async def post(self) -> None:
+        area, key = self.place()
+        seconds = self._seconds()
+        store = await self.store(life=seconds + 5)
+        entry = await self.ask(store.show, area.bucket, key)
+        most = int(store.keys.left())
+        if seconds > most:
+            raise PageError(
+                HTTPStatus.BAD_REQUEST,
+                f"A link ends with your keys: now it can live for {most} seconds at most.",
+            )
+        mine = await self.store(life=seconds + 5, guest=False)
+        home = self.areas["home"].bucket
+        sealed = await self.ask(links.make, mine, home, store, area, key, seconds)
+        address = self.site.config.public_url + pages.link("shared", link=self.sealer.seal(sealed))
+        shared = {"seconds": seconds, "address": address}
+        self.page("item.html", **self.about(area, key, store, entry) | {"shared": shared})
+
+    def _seconds(self) -> int:
+        text = self.get_argument("seconds", "")
+        if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= 7 * 24 * 3600):
+            raise PageError(HTTPStatus.BAD_REQUEST, "Say for how many seconds the link shall live.")
+        return int(text)
+
+
+class SharedHandler(DownloadHandler, _Sealing):
+    """`GET ?link=L`: the file, for whoever has the link."""
+
+    async def prepare(self) -> None:
+        """Nobody needs to log in."""
+
+    async def get(self) -> None:
+        sealed = self.sealer.open(self.text("link"))
+        if sealed is None:
+            raise PageError(HTTPStatus.NOT_FOUND, "This link is not whole: ask for it again.")
+        self._sealed = sealed
+        try:
+            note = await self.site.streams.get(sealed.note)
+        except httpx.HTTPError as error:
+            raise problems.store_away() from error
+        self._still(note)
+        await self.pass_on(sealed.object)
+
+    def key(self) -> str:
+        return self._sealed.key
+
+    def head(self, answer: httpx.Response) -> None:
+        self._still(answer)
+        super().head(answer)
+
+    def _still(self, answer: httpx.Response) -> None:
+        if answer.status_code in _GONE:
+            raise PageError(
+                HTTPStatus.GONE, "This link has ended, was taken back, or its file is gone."
+            )
+        if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise problems.store_away()
+
+
+class LinksHandler(Handler):
+    """`GET`: the links that the person has made and that live."""
+
+    async def get(self) -> None:
+        store = await self.store()
+        found = await self.ask(links.all_of, store, self.areas["home"].bucket)
+        self.page(
+            "links.html",
+            areas=self.areas.values(),
+            links=sorted(found.items(), key=lambda item: item[1].end),
+            when=lambda end: datetime.fromtimestamp(end, UTC),
+        )
+
+
+class TakeBackHandler(FormHandler):
+    """`POST name`: ends a link."""
+
+    async def post(self) -> None:
+        store = await self.store()
+        await self.ask(links.take_back, store, self.areas["home"].bucket, self.text("name"))
+        self.redirect(pages.link("links"), status=HTTPStatus.SEE_OTHER)
