@@ -78,6 +78,16 @@ def room(config: Config, machine: Amount | None) -> Amount:
     )
 
 
+def whole(config: Config, machine: Amount) -> Amount:
+    """What of `machine` servers share out: its room where there is such a rule, else all of it."""
+    limited = room(config, machine)
+    return Amount(
+        limited.cpu if math.isfinite(limited.cpu) else machine.cpu,
+        limited.memory if math.isfinite(limited.memory) else machine.memory,
+        machine.gpu,
+    )
+
+
 def bounds(
     config: Config, groups: Iterable[str], machine: Amount | None, free: Amount | None = None
 ) -> Bounds:
@@ -87,12 +97,12 @@ def bounds(
     cpu, memory = servers.cpu.limit_of(groups), servers.memory.limit_of(groups)
     if machine is None:
         return Bounds(cpu, memory, groups=groups)
-    whole, free = room(config, machine), free or Amount(math.inf, math.inf, math.inf)
+    limited, free = room(config, machine), free or Amount(math.inf, math.inf, math.inf)
     return Bounds(
         cpu,
         memory,
-        machine_cpu=min(machine.cpu, whole.cpu),
-        machine_memory=min(machine.memory, whole.memory),
+        machine_cpu=min(machine.cpu, limited.cpu),
+        machine_memory=min(machine.memory, limited.memory),
         free_cpu=free.cpu,
         free_memory=free.memory,
         groups=groups,

@@ -91,7 +91,8 @@ class Offers(RemembersImages):
             return ""
         by_all = replace(self._taken(), gpu=has.gpu - len(self._free_gpus()))
         waiting = len(self._waiting.line) + len(self._gpu_waiting.line)
-        return capacity.in_words(has, by_all, self._taken(of=self.user.id), waiting=waiting)
+        there_is = capacity.whole(self.quaderno, has)
+        return capacity.in_words(there_is, by_all, self._taken(of=self.user.id), waiting=waiting)
 
     async def wait_for_room(self, chosen: ServerOptions) -> None:
         """Return when there is room for this server, which takes it until `give_up_room`.

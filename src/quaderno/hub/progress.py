@@ -86,6 +86,13 @@ class Progress:
         self._news.set()
         self._news = asyncio.Event()
 
+    def newest(self) -> list[Event]:
+        """What there is to say of each step now, in their order; for a page without scripts."""
+        said = {event["step"]: event for event in self._events}
+        if self._update is not None:
+            said[self._update["step"]] = self._update
+        return list(said.values())
+
     async def events(self) -> AsyncGenerator[Event, None]:
         """All events from the first on; never ends by itself (the hub stops listening)."""
         seen = 0

@@ -52,6 +52,10 @@ def test_room_bounds_everybody_too_and_what_is_left_of_it_now(config: Config) ->
     machine = Amount(2, 8 * GIB)
     assert capacity.room(limited, machine) == Amount(8, 4 * GIB)
     assert capacity.room(config, machine) == Amount(math.inf, math.inf)
+    assert capacity.whole(limited, machine) == Amount(8, 4 * GIB), (
+        "of which the form says what is free"
+    )
+    assert capacity.whole(config, machine) == machine
     found = capacity.bounds(limited, [], machine, Amount(1, GIB))
     assert found == Bounds(4, 8 * GIB, 2, 4 * GIB, 1, GIB, gpu=8, free_gpu=0)
 

@@ -88,3 +88,14 @@ def test_a_waiting_watcher_sees_updates() -> None:
         return await asyncio.wait_for(watcher, 5)
 
     assert [event["percent"] for event in asyncio.run(scenario())] == [1, 2]
+
+
+def test_a_page_without_scripts_shows_the_newest_of_each_step() -> None:
+    progress = Progress()
+    assert progress.newest() == []
+    progress.begin("room", "place 2 of 2 in line")
+    progress.begin("room", "place 1 of 1 in line")
+    progress.begin("image", "quaderno/base:1")
+    progress.update("image", "50 of 100 MB", percent=50, share=0.5)
+    said = [(step["step"], step["message"]) for step in progress.newest()]
+    assert said == [("room", "Waiting for room: place 1 of 1 in line"), ("image", "50 of 100 MB")]
