@@ -20,6 +20,7 @@ from quaderno.hub.authenticator import (
     keep_newest_tokens,
 )
 from quaderno.hub.credentials import ANSWER_WITHIN
+from quaderno.hub.usernames import UnnamedError
 from tests.contract.identity_fixtures import Provider
 from tests.ports import free_ports
 
@@ -302,7 +303,9 @@ def test_a_name_that_is_not_safe_as_it_is_is_mapped_where_the_store_knows_of_it(
     with pytest.raises(web.HTTPError) as refused:
         asyncio.run(username())
     assert refused.value.status_code == 403
-    assert "cannot be used here" in str(refused.value.log_message)
+    said = str(refused.value.log_message)
+    assert f"{name!r} cannot be used here: " in said
+    assert "The identity provider can give you another one for this service: ask help" in said
 
 
 @pytest.mark.parametrize("claim", [7, ["ada"], {"ada": 1}, True])
@@ -312,6 +315,27 @@ def test_a_name_that_is_not_text_is_refused(provider: Provider, claim: Any) -> N
 
     with pytest.raises(web.HTTPError):
         asyncio.run(username())
+
+
+@pytest.mark.parametrize("claims", [{}, {"preferred_username": ""}, {"preferred_username": None}])
+def test_who_is_called_nothing_reads_so_and_is_not_put_out_for_it(
+    provider: Provider, claims: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who works already has a name: the provider has forgotten to say it."""
+
+    async def ask() -> None:
+        hub = authenticator(provider.config)
+        with pytest.raises(UnnamedError, match=r"claim preferred_username is missing.*Ask help@"):
+            hub.user_info_to_username(claims)
+
+        async def model(_: Any) -> dict[str, Any]:
+            return {"name": hub.user_info_to_username(claims)}
+
+        monkeypatch.setattr(hub, "_token_to_auth_model", model)
+        ada = person({"access_token": "t", "refresh_token": "r", "expires_in": 3600}, 3000)
+        assert await hub.refresh_user(ada) is True
+
+    asyncio.run(ask())
 
 
 def test_nobody_is_vouched_for_with_the_tokens_of_another(provider: Provider) -> None:

@@ -11,7 +11,6 @@ import time
 from collections import defaultdict
 from contextlib import suppress
 from functools import reduce
-from http import HTTPStatus
 from typing import Any
 
 from jupyterhub.handlers.static import CacheControlStaticFilesHandler
@@ -25,7 +24,7 @@ from quaderno import names
 from quaderno.config import Config
 from quaderno.config.kinds import group_name
 from quaderno.errors import AudienceRefusedError, LoginRequiredError, ProviderUnavailableError
-from quaderno.hub import STATIC, image_check, named_servers, site_api, site_pages
+from quaderno.hub import STATIC, image_check, named_servers, site_api, site_pages, usernames
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler, look_at
 from quaderno.hub.login import CallbackHandler, LoginHandler, LogoutHandler, refused
 from quaderno.hub.named_servers import NewServerHandler, SpawnPage
@@ -167,19 +166,8 @@ class QuadernoAuthenticator(GenericOAuthenticator):
     # --- who it is
 
     def user_info_to_username(self, user_info: dict[str, Any]) -> str:
-        """The username claim if it is safe as it is, else what it is mapped to.
-
-        Raises HTTP 403 with a sentence for the person where the store knows no mapped names.
-        """
-        claim = super().user_info_to_username(user_info)
-        reserved = [self.quaderno.store.scratch_bucket]
-        problem = names.username_problem(str(claim), reserved)
-        if problem and not (self.quaderno.maps_usernames and isinstance(claim, str)):
-            raise web.HTTPError(
-                HTTPStatus.FORBIDDEN,
-                f"Your username cannot be used here: {problem}. Ask {self.quaderno.contact}.",
-            )
-        return names.from_claim(claim, reserved)
+        """Raises UnnamedError, and HTTP 403 for a name that cannot be used here."""
+        return usernames.from_claims(self.quaderno, user_info)
 
     async def get_user_groups(self, auth_state: AuthState) -> set[str]:
         """The groups claim, which may be nested (`realm_access.roles`); of what it says, only what

@@ -10,6 +10,7 @@ from tornado.httputil import url_concat
 
 from quaderno.errors import ProviderUnavailableError
 from quaderno.hub import site_pages
+from quaderno.hub.usernames import UnnamedError
 
 
 class LoginHandler(OAuthLoginHandler):
@@ -59,6 +60,9 @@ class CallbackHandler(OAuthCallbackHandler):
             if error.log_message != self.authenticator.custom_403_message:
                 raise
             await self._show_admitted_groups()
+        except UnnamedError as error:
+            self.log.error("Nobody can log in without a name: %s", error)
+            raise web.HTTPError(HTTPStatus.FORBIDDEN, str(error)) from error
         except (HTTPClientError, OSError) as error:
             if refused(error):
                 raise web.HTTPError(HTTPStatus.FORBIDDEN, _NOT_ACCEPTED) from error
