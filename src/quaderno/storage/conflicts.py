@@ -56,18 +56,21 @@ def judge(
     return Fate.REPLACE
 
 
+def is_object(path: str) -> bool:
+    """Whether an object of a bucket is at the filer's `path`, and no part of an upload."""
+    return bool(_OBJECT.fullmatch(path)) and "/.uploads/" not in path
+
+
 def is_somebodys(path: str) -> bool:
-    """Whether the object at the filer's `path` is a person's, and no part of an upload."""
+    """Whether the object at `path` is a person's work."""
     found = _OBJECT.fullmatch(path)
-    if not found or "/.uploads/" in path:
-        return False
-    return not _OUR_OWN.match(found["key"])
+    return found is not None and not _OUR_OWN.match(found["key"])
 
 
-def copy_name(name: str, site: str, version: Version, again: int = 1) -> str:
-    """Of the copy of `site`'s `version`, in the same directory: the same for the same version. The
-    `again`th one, where names are taken. A name that would be too long is cut."""
-    when = datetime.fromtimestamp(version.written // _SECOND, UTC).strftime("%Y-%m-%dT%H.%M.%SZ")
+def copy_name(name: str, site: str, written: int, again: int = 1) -> str:
+    """Of the copy of what `site` has `written` (nanoseconds since the epoch), in its directory;
+    of the `again`th, where names are taken. One that would be too long is cut."""
+    when = datetime.fromtimestamp(written // _SECOND, UTC).strftime("%Y-%m-%dT%H.%M.%SZ")
     suffix = f".conflict-{site}-{when}" + (f"-{again}" if again > 1 else "")
     room = NAME_MOST - len(suffix.encode())
     return name.encode()[:room].decode(errors="ignore") + suffix

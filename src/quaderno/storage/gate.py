@@ -139,7 +139,7 @@ class Judge:
                 return True
             return False
         path = target or source
-        if not conflicts.is_somebodys(path):
+        if not conflicts.is_object(path):
             return False
         base = old if source == path else None
         return await self._decide(event, path, _version(base), _version(new))
@@ -150,7 +150,7 @@ class Judge:
         here = await self._store.version(path)
         seen = self._seen.pop(path, [])
         fate = conflicts.judge(here, base, new, seen)
-        if fate is Fate.REPLACE and here is not None:
+        if fate is Fate.REPLACE and here is not None and conflicts.is_somebodys(path):
             kept = await self._store.keep(path, here)
             fate = Fate.REPLACE if kept else Fate.LEAVE
         judged = [new] if fate is Fate.LEAVE else [here, new]
@@ -231,7 +231,8 @@ class Store:
         """
         where, again = PurePosixPath(path), 1
         while True:
-            name = conflicts.copy_name(where.name, self._config.sites.name or "", version, again)
+            site = self._config.sites.name or ""
+            name = conflicts.copy_name(where.name, site, version.written, again)
             copy = str(where.parent / name)
             there = await self.version(copy)
             if there is None:

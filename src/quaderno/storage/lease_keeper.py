@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar
 
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
-from quaderno.storage import durable, leases, uploads
+from quaderno.storage import catching_up, durable, leases, uploads
 from quaderno.storage.cache import Unsent
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.leases import Decision, Found, Lease
@@ -78,6 +78,7 @@ class LeaseKeeper:
         self._config, self._keys, self._plan = config, keys, plan
         self._trusted = config.agent.lease_time * leases.TRUSTED
         self._node, self._held = node_id(config), Held.load(plan.lease)
+        self._returns = self._held is not None  # this node, with what it had before
         self._object = config.store.scratch_bucket, leases.key(plan.username)
         self._found: Found | None = None
         self._chosen = ""
@@ -135,6 +136,7 @@ class LeaseKeeper:
         Raises WaitingError when another node has it, StorageError when keys or store are away.
         """
         await self._stop()
+        await self._catch_up()
         found = await self._ask(self._look)
         self._found, self.decision = found, leases.decide(found, self._node, self._chosen)
         if not self.decision.take:
@@ -144,6 +146,16 @@ class LeaseKeeper:
         if not await self._claim(found):
             raise _in_use("Another node has just connected your storage. It is tried again.")
         self.lost, self._chosen, self.decision = False, "", Decision(take=True)
+
+    async def _catch_up(self) -> None:
+        """Raises WaitingError while the store lacks what was written at the other site."""
+        replicated = self._returns and self._config.sites.replicated
+        if replicated and not await catching_up.of(self._config).is_complete():
+            raise _in_use(
+                "What was saved at the other site is being brought here. Your storage appears when "
+                "all of it is."
+            )
+        self._returns = False
 
     def settle(self) -> None:
         """What is changed here has been compared with what is in the store. Raises OSError."""

@@ -122,7 +122,8 @@ def _repair(
     config: Config, plan: MountPlan, damages: list[Damage], keys: Keys, disputed: float | None
 ) -> None:
     try:
-        repair.repair(plan, damages, Objects(config, keys), disputed)
+        site = (config.sites.name or "") if config.sites.replicated else ""
+        repair.repair(plan, damages, Objects(config, keys), disputed, site)
     except StorageError as error:
         raise WaitingError(State.WAIT_S3, error) from error
 

@@ -5,7 +5,8 @@ holes as zeros while the store does not answer, and fetches the old object over 
 since the description was. So every changed file is made complete here, and described as such.
 
 It would also upload a changed file over an object that somebody else has replaced meanwhile. Then
-the newer of both has the name, and the other one is rescued.
+the newer of both has the name, and the other one is rescued. Where there are two sites, the object
+has it, for its owner may have gone on with it at the other, and the file is put beside it.
 
 After another boot of the machine, a part of a file may be a hole or missing although its
 description names it, an unchanged file may hold anything, and an embedded store may have lost what
@@ -94,11 +95,16 @@ def _has_lost(file: CachedFile, description: Description) -> bool:
 
 
 def repair(
-    plan: MountPlan, damages: list[Damage], objects: Objects, disputed: float | None
+    plan: MountPlan,
+    damages: list[Damage],
+    objects: Objects,
+    disputed: float | None,
+    site: str = "",
 ) -> None:
     """Make each file complete and described as changed, or known to be no change at all.
 
-    Since `disputed` (Unix seconds) another node may have written objects. Blocking. Raises
+    Since `disputed` (Unix seconds) another node may have written objects. `site` is this one, of
+    two that replicate each other. Blocking. Raises
     StorageError when the store does not answer: nothing may be mounted then. A file that was
     mended before it failed stays mended.
     """
@@ -110,7 +116,7 @@ def repair(
         elif description is None:
             _recognise(plan, damage, object_, objects, disputed)
         elif object_ is not None and is_another(file, description, object_, objects, disputed):
-            _keep_both(plan, damage, object_, objects)
+            _keep_both(plan, damage, object_, objects, site)
         elif not _is_whole(file, description):
             _complete(plan, damage, object_, objects)
 
@@ -129,10 +135,16 @@ def is_another(
     return (origin is False or doubtful) and not _is_copy(file, object_, objects)
 
 
-def _keep_both(plan: MountPlan, damage: Damage, object_: Object, objects: Objects) -> None:
+def _keep_both(
+    plan: MountPlan, damage: Damage, object_: Object, objects: Objects, site: str
+) -> None:
     file, description = damage.file, damage.description
     whole = description is not None and _is_whole(file, description)
-    if whole and file.data.stat().st_mtime > object_.modified:
+    if whole and site:
+        LOG.warning("%s was changed elsewhere, too: both versions are kept", file.path)
+        rescued.move_beside(plan, file, site, objects)
+        file.remove()
+    elif whole and file.data.stat().st_mtime > object_.modified:
         LOG.warning("%s was changed elsewhere, too, but earlier: that is rescued", file.path)
         rescued.keep_object(plan, file, object_, objects)
     else:

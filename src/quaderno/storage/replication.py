@@ -19,7 +19,6 @@ from tornado.httpserver import HTTPServer
 from quaderno import config as quaderno_config
 from quaderno.config import Config
 from quaderno.storage import seaweedfs
-from quaderno.storage.gate import Gate
 from quaderno.storage.replication_lag import Lag
 
 NAME = "replication"
@@ -91,6 +90,8 @@ async def _run(config: Config) -> None:
 
 async def _sync(config: Config) -> None:
     """SeaweedFS's program, for ever."""
+    from quaderno.storage.gate import Gate  # it needs gRPC, and whoever asks for a URL does not
+
     gate = Gate(config)
     await gate.open()
     while True:

@@ -4,6 +4,8 @@ They are put into a directory of this node first, whole, and then brought into t
 below `.quaderno/rescued/`, where their owner takes them back; those from the scratch bucket, too.
 As long as the bucket does not take them, being full for instance, they stay here, and count as
 files that wait to be saved.
+
+Where there are two sites, what both have changed is brought beside the file (`conflicts`).
 """
 
 import hashlib
@@ -15,13 +17,14 @@ from pathlib import Path
 
 from quaderno import names
 from quaderno.errors import StorageError, StorageRefusedError
-from quaderno.storage import cache, durable, merge
+from quaderno.storage import cache, conflicts, durable, merge
 from quaderno.storage.cache import CachedFile
 from quaderno.storage.mounts import MountPlan
 from quaderno.storage.objects import Object, Objects
 
 LOG = logging.getLogger("quaderno.agent")
 PREFIX = ".quaderno/rescued"
+_BESIDE = "beside"  # in that directory of this node: below it, paths as their owner sees them
 KEY_MOST = 1024  # bytes (S3's API, "Naming Amazon S3 objects")
 PART_MOST = 255  # bytes between two slashes; SeaweedFS and MinIO take no more
 _SUFFIX_MOST = 32  # bytes of a name's ending that are kept when it is cut
@@ -35,6 +38,23 @@ def keep(plan: MountPlan, data: Path, path: str) -> None:
 def move(plan: MountPlan, data: Path, path: str) -> None:
     """The same, and `data` is there no more. Raises OSError."""
     durable.move(data, _new_place(plan, path))
+
+
+def move_beside(plan: MountPlan, file: CachedFile, site: str, objects: Objects) -> None:
+    """What `file` has become at this `site` is brought beside what is in the store by now; `file`
+    has no data any more. Blocking. Raises StorageError and OSError."""
+    shown, written, again = Path(file.path), file.data.stat().st_mtime_ns, 0
+    while True:
+        again += 1
+        name = conflicts.copy_name(cache.stored_name(shown.name), site, written, again)
+        place = plan.rescued / _BESIDE / shown.with_name(name)
+        bucket, beside = _target(plan, place)
+        if _is_too_long(_note(bucket, beside)):
+            move(plan, file.data, file.path)
+            return
+        if not place.exists() and objects.head(bucket, beside) is None:
+            durable.move(file.data, place)
+            return
 
 
 def keep_object(plan: MountPlan, file: CachedFile, object_: Object, objects: Objects) -> None:
@@ -69,8 +89,7 @@ def deliver(plan: MountPlan, objects: Objects, may_send: Callable[[], bool]) -> 
         if not may_send():
             break
         try:
-            _explain(plan, path, objects)
-            objects.put(names.bucket(plan.username), key(plan, path), path)
+            _deliver(plan, path, objects)
         except StorageRefusedError as error:
             refusal = error
             continue
@@ -105,6 +124,17 @@ def explanation(path: Path) -> str:
     )
 
 
+def _deliver(plan: MountPlan, path: Path, objects: Objects) -> None:
+    personal = names.bucket(plan.username)
+    if path.is_relative_to(plan.rescued / _BESIDE):
+        bucket, beside = _target(plan, path)
+        objects.put(bucket, beside, path)
+        objects.put_if(personal, _note(bucket, beside), b"", None)
+    else:
+        _explain(plan, path, objects)
+        objects.put(personal, key(plan, path), path)
+
+
 def _fetch(
     plan: MountPlan, file: CachedFile, object_: Object, objects: Objects, place: Path
 ) -> None:
@@ -118,6 +148,18 @@ def _fetch(
 def _new_place(plan: MountPlan, path: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H.%M.%S.%fZ")
     return plan.rescued / stamp / path
+
+
+def _target(plan: MountPlan, place: Path) -> tuple[str, str]:
+    """Bucket and key of the object that a file becomes that is kept at `place`, beside another."""
+    shown = place.relative_to(plan.rescued / _BESIDE)
+    area = next(each for each in plan.writable if shown.is_relative_to(each.shown))
+    file = CachedFile(area, str(shown.relative_to(area.shown)), place, place)
+    return area.bucket, file.key
+
+
+def _note(bucket: str, key: str) -> str:
+    return f"{conflicts.MARKERS}/{bucket}/{key}"
 
 
 def _explain(plan: MountPlan, place: Path, objects: Objects) -> None:

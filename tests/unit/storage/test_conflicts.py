@@ -11,6 +11,7 @@ from quaderno.storage.conflicts import (
     Fate,
     Version,
     copy_name,
+    is_object,
     is_somebodys,
     judge,
     marker,
@@ -87,6 +88,21 @@ def test_whatever_two_sites_write_while_apart_its_last_versions_are_kept(
     ("path", "expected"),
     [
         ("/buckets/ada/note.txt", True),
+        ("/buckets/ada/.quaderno/lab/theme", True),
+        ("/buckets/ada/.uploads/1234/part", False),
+        ("/buckets/.system/owners/.complete", False),
+        ("/buckets/ada", False),
+        ("/topics/x", False),
+    ],
+)
+def test_is_object(path: str, expected: bool) -> None:
+    assert is_object(path) is expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/buckets/ada/note.txt", True),
         ("/buckets/ada/a/deep/note.txt", True),
         ("/buckets/ada/a\nline", True),
         ("/buckets/ada/.quaderno/rescued/2026/note.txt", True),
@@ -94,9 +110,6 @@ def test_whatever_two_sites_write_while_apart_its_last_versions_are_kept(
         ("/buckets/ada/.quaderno/conflicts/ada/x", False),
         ("/buckets/scratch/ada/.quaderno/lease.json", False),
         ("/buckets/scratch/ada/note.txt", True),
-        ("/buckets/ada/.uploads/1234/part", False),
-        ("/buckets/.system/owners/.complete", False),
-        ("/buckets/ada", False),
         ("/topics/x", False),
     ],
 )
@@ -106,9 +119,9 @@ def test_is_somebodys(path: str, expected: bool) -> None:
 
 def test_a_copy_has_the_name_of_its_site_and_time() -> None:
     name = "note.txt.conflict-bari-1970-01-01T00.00.02Z"
-    assert copy_name("note.txt", "bari", OURS) == name
-    assert copy_name("note.txt", "bari", OURS, 2) == f"{name}-2"
-    long = copy_name("é" * 127, "bari", OURS)
+    assert copy_name("note.txt", "bari", OURS.written) == name
+    assert copy_name("note.txt", "bari", OURS.written, 2) == f"{name}-2"
+    long = copy_name("é" * 127, "bari", OURS.written)
     assert len(long.encode()) <= NAME_MOST
     assert long.endswith(name.removeprefix("note.txt"))
 

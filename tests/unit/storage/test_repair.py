@@ -156,3 +156,14 @@ def test_another_boot_is_told_until_the_cache_is_in_order(plan: MountPlan) -> No
         assert boots.has_rebooted(plan)
     boots.remember(plan)
     assert not boots.has_rebooted(plan)
+
+
+def test_at_one_of_two_sites_what_is_in_the_store_has_the_name(plan: MountPlan) -> None:
+    """Although the file is the newer one: its owner may have gone on at the other site."""
+    file = put(plan, WORK, dirty=True, origin=EARLIER)
+    damages = repair.survey(plan)
+    repair.repair(plan, damages, Store(file=b"theirs"), None, "bari")  # type: ignore[arg-type]
+    assert not file.data.exists()
+    (beside,) = rescued.waiting(plan)
+    assert beside.read_bytes() == WORK
+    assert beside.name.startswith("file.conflict-bari-")

@@ -36,6 +36,9 @@ class FullBucket:
     def read(self, _bucket: str, _key: str, start: int, end: int, _etag: str) -> bytes:
         return b"elsewhere"[start:end]
 
+    def head(self, *_: object) -> None:
+        """There is nothing."""
+
     def put(self, _bucket: str, key: str, path: Path) -> None:
         if path.name in self.refuses:
             raise StorageRefusedError("The object store refused to take it (QuotaExceeded)")
@@ -226,3 +229,28 @@ def test_a_disk_is_not_filled_by_a_copy_that_does_not_fit(
     found.look([file], set())
     assert found.kept == {}
     assert not plan.unfinished.exists()
+
+
+@pytest.mark.parametrize("area", [0, 1])
+def test_what_two_sites_have_changed_is_brought_beside_it(plan: MountPlan, area: int) -> None:
+    where = plan.writable[area]
+    file = CachedFile(where, "deep/file.txt", plan.state / "data", plan.state / "meta")
+    file.data.write_text("of bari")
+    os.utime(file.data, (2, 2))
+    store: Any = FullBucket()
+    rescued.move_beside(plan, file, "bari", store)
+    assert not file.data.exists()
+    assert deliver(plan, store) == 1
+    key = f"{file.key}.conflict-bari-1970-01-01T00.00.02Z"
+    note = f".quaderno/conflicts/{where.bucket}/{key}"
+    assert store.taken == {key: b"of bari", note: b""}
+    assert rescued.waiting(plan) == []
+
+
+def test_what_two_sites_have_changed_takes_no_name_that_is_taken(plan: MountPlan) -> None:
+    for text in ("first", "second"):
+        file = file_of(plan, "file.txt")
+        file.data.write_text(text)
+        os.utime(file.data, (2, 2))
+        rescued.move_beside(plan, file, "bari", FullBucket())  # type: ignore[arg-type]
+    assert [path.read_text() for path in rescued.waiting(plan)] == ["first", "second"]
