@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from quaderno import supervisor
 from tests.service.people import come_in, fill_in_login, run_cell, start_server
-from tests.service.running import PASSWORDS, wait_for
+from tests.service.running import PASSWORDS, Hub, wait_for
 from tests.service.two_sites import (
     ADDRESSES,
     ENDPOINT,
@@ -24,6 +24,20 @@ from tests.service.two_sites import (
 
 NOTE = "/workarea/cloud_storage/{0}/note.txt"
 SITES = ("bari", "cnaf")
+# Whatever is saved is noted on the node's own disk after it was accepted.
+SAVING = """\
+import os, threading, time
+os.makedirs("/workarea/cloud_storage/bob/loop")
+def save():
+    with open("/workarea/local/accepted", "w", buffering=1) as accepted:
+        for number in range(100_000):
+            with open(f"/workarea/cloud_storage/bob/loop/{number}.txt", "w") as file:
+                file.write(f"saved as {number}")
+            accepted.write(f"{number}\\n")
+            time.sleep(0.05)
+threading.Thread(target=save).start()
+print("saving")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +261,8 @@ def test_a_site_is_lost_and_comes_back(
         60,
         "bari's knowledge that all was saved",
     )
+    run_cell(page, SAVING, "saving")
+    wait_for(lambda: len(accepted(sites)) > 20, 60, "what is saved in a loop")
     # Somebody is about to log in there.
     beginning = browser.new_context()
     beginning.add_cookies([{"name": "quaderno-site", "value": "cnaf", "url": sites.url}])
@@ -254,6 +270,11 @@ def test_a_site_is_lost_and_comes_back(
     login.goto(sites.url)
     expect(login.get_by_label("Password")).to_be_visible()
 
+    # While files are saved, of which the last ones are nowhere else.
+    supervisor.stop_component(sites.cnaf.config, "store")
+    save(sites, "cnaf", "bob", "accepted at cnaf")
+    so_far = len(accepted(sites))
+    wait_for(lambda: len(accepted(sites)) > so_far + 20, 60, "what cannot be uploaded")
     kill_everything(sites.cnaf.config)
     lost = time.monotonic()
     wait_for(lambda: _at_bari(page, sites.url), 60, "the other site, without a password")
@@ -275,12 +296,16 @@ def test_a_site_is_lost_and_comes_back(
     run_cell(page, "print(6 * 7)", "42")
     print(f"other site after {led:.1f} s, a notebook after {time.monotonic() - lost:.1f} s")  # noqa: T201
 
+    page.goto(f"{sites.url}/hub/home")
+    page.get_by_role("button", name="Connect my storage here").click(timeout=120_000)
     read = f"print(open({NOTE.format('bob')!r}).read())"
     wait_for(
         lambda: sites.bari.inside("bob", read, check=False) == (0, "before the loss"),
         180,
         "bob's files at bari",
     )
+
+    save(sites, "bari", "bob", "changed at bari")
 
     # It returns, and nobody is moved; its director serves as well as bari's.
     sites.cnaf.quaderno("up", "--detach")
@@ -296,7 +321,52 @@ def test_a_site_is_lost_and_comes_back(
         moved.close()
     supervisor.restart_component(sites.bari.config, "director")
     wait_for(sites.bari.all_running, 60, "bari's director")
+    assert_nothing_is_lost(sites, page)
     context.close()
+
+
+def accepted(sites: TwoSites) -> list[str]:
+    """The numbers of bob's files whose saving at cnaf has returned."""
+    noted = sites.cnaf.config.local / "bob" / "accepted"
+    return noted.read_text().splitlines() if noted.exists() else []
+
+
+def assert_nothing_is_lost(sites: TwoSites, page: Page) -> None:
+    """What cnaf had accepted comes when bob's storage is free, and nothing is overwritten by it."""
+    scopes = ("--scope", "servers", "--scope", "read:users")
+    token = sites.bari.quaderno("token", "create", "tests", *scopes).stdout.strip()
+    hub = Hub(sites.bari.config.address, token)
+    hub.stop("bob")
+    numbers = accepted(sites)
+    for site in SITES:
+        wait_for(
+            lambda site=site: not missing(sites, site, numbers),  # type: ignore[misc]
+            240,
+            f"all that was accepted at {site}",
+        )
+    print(f"{len(numbers)} writes accepted, {len(numbers)} found at both sites")  # noqa: T201
+    assert {sites.stored(site, "bob/note.txt") for site in SITES} == {"changed at bari"}
+    for site in SITES:
+        beside = wait_for(lambda site=site: copies(sites, site), 60, f"the copy at {site}")  # type: ignore[misc]
+        assert list(beside.values()) == ["accepted at cnaf"]
+    hub.start("bob")
+    page.goto(f"{sites.url}/hub/home")
+    told = page.get_by_text("A file was changed at two sites, so both versions are kept")
+    expect(told).to_contain_text("cloud_storage/bob/note.txt.conflict-cnaf-", timeout=120_000)
+
+
+def missing(sites: TwoSites, site: str, numbers: list[str]) -> list[str]:
+    return [
+        number
+        for number in numbers
+        if sites.stored(site, f"bob/loop/{number}.txt") != f"saved as {number}"
+    ]
+
+
+def copies(sites: TwoSites, site: str) -> dict[str, str]:
+    """Contents of what is kept beside bob's note, by name."""
+    names = [name for name in sites.names(site, "bob/") if name.startswith("note.txt.conflict-")]
+    return {name: sites.stored(site, f"bob/{name}") for name in names}
 
 
 def _at_bari(page: Page, url: str) -> bool:

@@ -39,6 +39,13 @@ class TwoSites:
         port = self[name].config.ports.store_filer
         return httpx.get(f"http://127.0.0.1:{port}/buckets/{path}").text
 
+    def names(self, name: str, directory: str) -> list[str]:
+        """What a site's store has in a directory below the name of a bucket."""
+        port = self[name].config.ports.store_filer
+        url = f"http://127.0.0.1:{port}/buckets/{directory}"
+        found = httpx.get(url, headers={"Accept": "application/json"}).json()["Entries"] or []
+        return [entry["FullPath"].rsplit("/", 1)[1] for entry in found]
+
     @property
     def url(self) -> str:
         """The endpoint."""
