@@ -154,6 +154,12 @@ async function open(place) {
       location.reload();
     }
   });
+  // What a lost connection ended goes on where it was, once there is one again.
+  window.addEventListener("online", () => {
+    if (uppy.getFiles().some((file) => file.error)) {
+      uppy.retryAll();
+    }
+  });
   window.addEventListener("beforeunload", (event) => {
     const uploading = uppy.getFiles().some((file) => file.progress.uploadStarted && !file.progress.uploadComplete);
     if (uploading) {
