@@ -25,6 +25,8 @@ ODD_NAMES = [
     ".hidden",
     "line\r\nSet-Cookie: x=1.txt",
     "日本語.csv",
+    "a+b%2Fc&area=scratch.txt",
+    "x.txt; filename=evil.exe",
     "k" * 250 + "/" + "k" * 250 + "/" + "k" * 250 + "/" + "k" * 250,
 ]
 

@@ -5,11 +5,13 @@ import re
 import zipfile
 from collections.abc import Iterator
 from html import unescape
+from typing import Any
 
 import httpx
 import pytest
 
 from quaderno.files import pages
+from quaderno.quantities import say_amount
 from tests.contract.files_fixtures import World, running_world
 
 
@@ -104,3 +106,41 @@ def test_versions_are_not_offered_where_they_are_not_hers_to_keep(world: World) 
     for since, until in (("x", "1"), ("1", str(2 * 10**9)), ("2", "1"), ("9" * 12, "9" * 12)):
         crafted = alice.submit("undo", area="home", prefix="", since=since, until=until)
         assert crafted.status_code == 400
+
+
+def test_six_gigabytes_are_shown_downloaded_by_ranges(world: World) -> None:
+    """Joined within the store, twelve times the same 512 MB."""
+    part, key, bucket = 512 << 20, "large/six.bin", "alice"
+    begun = world.s3.create_multipart_upload(Bucket=bucket, Key="large/part")["UploadId"]
+    block, blocks = bytes(64 << 20), part // (64 << 20)
+    tags = [
+        world.s3.upload_part(
+            Bucket=bucket, Key="large/part", UploadId=begun, PartNumber=number + 1, Body=block
+        )["ETag"]
+        for number in range(blocks)
+    ]
+    _join(world, "large/part", begun, tags)
+    begun = world.s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    source = {"Bucket": bucket, "Key": "large/part"}
+    tags = [
+        world.s3.upload_part_copy(
+            Bucket=bucket, Key=key, UploadId=begun, PartNumber=number + 1, CopySource=source
+        )["CopyPartResult"]["ETag"]
+        for number in range(12)
+    ]
+    _join(world, key, begun, tags)
+    for shown in (world.alice.see("", prefix="large/"), world.alice.see("item", key=key)):
+        assert say_amount(12 * part) in shown.text
+    address = world.alice.see("download", key=key).headers["location"]
+    size = 12 * part
+    end = httpx.get(address, headers={"Range": f"bytes={size - 3}-"}, timeout=60)
+    assert (end.status_code, end.content) == (206, bytes(3))
+    assert end.headers["content-range"] == f"bytes {size - 3}-{size - 1}/{size}"
+    assert world.alice.submit("delete", key="large/", area="home", sure="yes").status_code == 303
+
+
+def _join(world: World, key: str, upload: str, tags: list[str]) -> None:
+    parts: Any = [{"ETag": tag, "PartNumber": number + 1} for number, tag in enumerate(tags)]
+    world.s3.complete_multipart_upload(
+        Bucket="alice", Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+    )
