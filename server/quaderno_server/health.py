@@ -18,6 +18,9 @@ LEVELS = ("ok", "busy", "warning", "error")
 AWAY = "The hub cannot be reached; your work goes on"
 LOG_IN = "Your login has ended: log in again, so that your files go on being saved"
 
+# The hub's words about a token that was revoked, whose person may well be logged in.
+_REVOKED = "start the server anew"
+
 NEARLY_FULL = 0.8  # of the quota
 
 _NOT_MOUNTED = {
@@ -52,7 +55,7 @@ def health(storage: Answer, token: Answer) -> Json:
 def _login(token: Answer) -> Json:
     """Only a refusal ends the login: a hub that does not answer has refused nothing."""
     if isinstance(token, CredentialsError):
-        if token.status in (401, 403):
+        if token.status in (401, 403) and _REVOKED not in token.words:
             return {"ok": False, "message": LOG_IN, "expires_at": None}
         return {"ok": True, "message": _complaint(token), "expires_at": None}
     expires_at = token.get("expires_at")

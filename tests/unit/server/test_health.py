@@ -94,6 +94,13 @@ def test_an_ended_login_comes_first() -> None:
     assert told["login"] == {"ok": False, "message": LOG_IN, "expires_at": None}
 
 
+def test_who_must_start_the_server_anew_is_not_told_to_log_in() -> None:
+    words = "This token is not valid: start the server anew, or get another token."
+    told = health(refusal(403, words), refusal(403, words))
+    assert (told["label"], told["level"], told["message"]) == ("Storage unknown", "warning", words)
+    assert told["login"] == {"ok": True, "message": words, "expires_at": None}
+
+
 def test_an_ended_login_does_not_hide_what_is_worse() -> None:
     broken = storage(level="error", message="The store refuses your files.")
     told = health(broken, refusal(403))
