@@ -2,16 +2,20 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from quaderno import config as configuration
 from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
-from tests.contract.storage_fixtures import eventually
+from tests.contract.storage_fixtures import eventually, new_config
 
 MB = 2**20
 LIMIT = 8 * MB
@@ -201,3 +205,29 @@ def test_of_another_store_a_listing_is_summed_up(tmp_path: Path) -> None:
         node.client.post("/users/fred/clean-up")
         as_user(DELETE, root / "fred", "large")
         eventually(lambda: as_user(WRITE, root / "fred", "more.txt") == "", 90, "there is room")
+
+
+ENFORCE = """
+import sys
+from pathlib import Path
+from quaderno import config
+from quaderno.storage import seaweedfs_quota
+seaweedfs_quota.PATIENCE = 3.0
+seaweedfs_quota.enforce(config.load_file(Path(sys.argv[1])))
+"""
+
+
+def shells(port: int) -> list[psutil.Process]:
+    address = f"-master=127.0.0.1:{port}."
+    found = [(each, each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+    return [each for each, command in found if any(word.startswith(address) for word in command)]
+
+
+def test_a_shell_of_the_store_outlives_nobody_for_long(tmp_path: Path) -> None:
+    """It waits for a master that is away; who has started it may be killed meanwhile."""
+    config, settings = new_config(tmp_path), tmp_path / "settings.yaml"
+    settings.write_text(configuration.dump(config))
+    with subprocess.Popen([sys.executable, "-c", ENFORCE, str(settings)]) as agent:
+        eventually(lambda: shells(config.ports.store_master), 60, "it has begun")
+        agent.kill()
+    eventually(lambda: not shells(config.ports.store_master), 60, "it has ended")

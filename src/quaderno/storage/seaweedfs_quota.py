@@ -159,11 +159,17 @@ def _get(url: str) -> dict[str, Any]:
 
 
 def _shell(config: Config, line: str) -> str:
-    """What `weed shell` says to one command; its exit status is 0 whatever happened."""
+    """What `weed shell` says to one command; its exit status is 0 whatever happened.
+
+    It waits for a master for ever, and is ended although we may be killed meanwhile.
+    """
     ports = config.ports
     try:
         done = subprocess.run(
             [
+                "/usr/bin/timeout",
+                "--signal=KILL",
+                f"{PATIENCE}",
                 seaweedfs.program(),
                 "shell",
                 f"-master=127.0.0.1:{ports.store_master}.{ports.store_master_grpc}",
@@ -175,7 +181,6 @@ def _shell(config: Config, line: str) -> str:
             capture_output=True,
             text=True,
             check=True,
-            timeout=PATIENCE,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise StorageError(f"`{line}` failed at the store: {error}") from error
