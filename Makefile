@@ -24,7 +24,7 @@ lint: environment ## Check style, types and the direction of imports
 docs: environment ## Build the documentation into site/
 	$(TEST_VENV)/bin/mkdocs build --strict
 
-bench: TEST_PACKAGES += fio git s3fs $(if $(shell which npm),,npm) # unless Node.js came from elsewhere
+bench: TEST_PACKAGES += fio git s3fs wrk $(if $(shell which npm),,npm) # unless Node.js came from elsewhere
 bench: environment ## Compare with a stock JupyterHub and other mounts on this machine
 	$(TEST_VENV)/bin/python -m benchmarks
 

@@ -2,10 +2,12 @@
 
     python -m benchmarks [NAME | storage.ROW]...
 
-    NAME: server_start, image_start, lab_drawn, many_starts, files_page, hub_restart or storage
+    NAME: server_start, image_start, lab_drawn, many_starts, files_page, hub_restart, site_lost,
+          sites_speed or storage
 
 A row is named by the beginning of its name: `storage.fio-randrw`, say. With `QUADERNO_BENCH=full`
-in the environment, files are as large and as many as in published tests.
+in the environment, files are as large and as many as in published tests, and what concerns sites
+takes longer.
 """
 
 import sys
@@ -18,6 +20,8 @@ from benchmarks import (
     lab_drawn,
     many_starts,
     server_start,
+    site_lost,
+    sites_speed,
     storage,
 )
 
@@ -28,6 +32,8 @@ WHOLE = {
     "many_starts": many_starts.run,
     "files_page": files_page.run,
     "hub_restart": hub_restart.run,
+    "site_lost": site_lost.run,
+    "sites_speed": sites_speed.run,
 }
 
 

@@ -69,9 +69,9 @@ def _replication(config: Config) -> Program:
 
 
 def _replication_health(config: Config) -> str:
-    from quaderno.storage import replication
+    from quaderno.storage import replication_lag
 
-    return replication.health_url(config)
+    return replication_lag.health_url(config)
 
 
 def _iam(config: Config) -> Program:

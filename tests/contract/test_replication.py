@@ -16,7 +16,7 @@ import yaml
 from quaderno import config as quaderno_config
 from quaderno import director, process, tunnel
 from quaderno.config import Config, Ports
-from quaderno.storage import replication
+from quaderno.storage import replication, replication_lag
 from tests.contract.storage_fixtures import Program, Store, eventually
 from tests.ports import free_ports
 
@@ -60,7 +60,9 @@ class Site:
         return found
 
     def behind(self) -> float | None:
-        found: float | None = self.client.get(replication.health_url(self.config)).json()["behind"]
+        found: float | None = self.client.get(replication_lag.health_url(self.config)).json()[
+            "behind"
+        ]
         return found
 
 

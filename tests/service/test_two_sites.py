@@ -16,14 +16,18 @@ from tests.service.running import PASSWORDS, Hub, wait_for
 from tests.service.two_sites import (
     ADDRESSES,
     ENDPOINT,
+    SITES,
     TwoSites,
     browser_at,
+    choose,
     kill_everything,
+    knows,
+    leads_to,
     two_sites,
+    where,
 )
 
 NOTE = "/workarea/cloud_storage/{0}/note.txt"
-SITES = ("bari", "cnaf")
 # Whatever is saved is noted on the node's own disk after it was accepted.
 SAVING = """\
 import os, threading, time
@@ -57,24 +61,6 @@ def save(sites: TwoSites, site: str, username: str, text: str) -> None:
     """In a person's bucket, from their server, as soon as their storage is there."""
     code = f"open({NOTE.format(username)!r}, 'w').write({text!r})"
     wait_for(lambda: sites[site].inside(username, code, check=False)[0] == 0, 60, "the storage")
-
-
-def where(page: Page) -> str:
-    """The site whose page this is; empty where no site has answered."""
-    for site in SITES:
-        if page.get_by_text(f"Site: {site}.").is_visible():
-            return site
-    return ""
-
-
-def choose(page: Page, site: str) -> None:
-    """Go there, unless it is where the server options are already."""
-    here = page.get_by_role("heading", name=f"You are at {site}")
-    other = page.get_by_role("button", name=f"Go to {site}")
-    expect(here.or_(other)).to_be_visible()
-    if other.is_visible():
-        other.click()
-    expect(here).to_be_visible(timeout=60_000)
 
 
 def cookie(context: BrowserContext) -> dict[str, object]:
@@ -250,8 +236,7 @@ def test_a_site_is_lost_and_comes_back(
     choose(page, "cnaf")
     page.get_by_label("CPUs").select_option("0.5")  # the default is 1
     start_server(page, sites.cnaf, "bob")
-    known = sites.bari.config.dir / "hub" / "neighbours.json"
-    wait_for(lambda: "bob" in json.loads(known.read_text())["cnaf"], 60, "bari's knowledge")
+    wait_for(lambda: knows(sites.bari, "cnaf", "bob"), 60, "bari's knowledge")
 
     save(sites, "cnaf", "bob", "before the loss")
     wait_for(lambda: sites.stored("bari", "bob/note.txt") == "before the loss", 60, "the file")
@@ -277,7 +262,7 @@ def test_a_site_is_lost_and_comes_back(
     wait_for(lambda: len(accepted(sites)) > so_far + 20, 60, "what cannot be uploaded")
     kill_everything(sites.cnaf.config)
     lost = time.monotonic()
-    wait_for(lambda: _at_bari(page, sites.url), 60, "the other site, without a password")
+    wait_for(lambda: leads_to("bari", page, sites.url), 60, "the other site, without a password")
     led = time.monotonic() - lost
     lost_site = page.get_by_text("Your last server was at cnaf, which does not answer now")
     expect(lost_site).to_be_visible()
@@ -367,9 +352,3 @@ def copies(sites: TwoSites, site: str) -> dict[str, str]:
     """Contents of what is kept beside bob's note, by name."""
     names = [name for name in sites.names(site, "bob/") if name.startswith("note.txt.conflict-")]
     return {name: sites.stored(site, f"bob/{name}") for name in names}
-
-
-def _at_bari(page: Page, url: str) -> bool:
-    """Whether the endpoint leads to bari's server options now."""
-    page.goto(f"{url}/hub/spawn")
-    return where(page) == "bari" and page.get_by_role("heading", name="Server options").is_visible()

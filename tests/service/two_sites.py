@@ -1,5 +1,6 @@
 """Two instances of this machine as two sites, and browsers that either director serves."""
 
+import json
 import os
 import secrets
 import signal
@@ -11,7 +12,7 @@ from typing import Any
 import docker
 import httpx
 import psutil
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page, expect
 
 from quaderno import components, process, supervisor
 from quaderno.config import Config, Ports
@@ -20,6 +21,7 @@ from tests.service.link import Link
 from tests.service.running import Service, running_service
 
 ENDPOINT = "notebooks.example.org"  # a name of no machine: browsers are told where it leads
+SITES = ("bari", "cnaf")
 ADDRESSES = {"bari": "127.0.0.1", "cnaf": "127.0.0.2"}
 
 
@@ -142,3 +144,33 @@ def kill_everything(config: Config) -> None:
     label: dict[str, str | list[str] | bool] = {"label": f"quaderno.instance={config.instance}"}
     for container in docker.from_env().containers.list(filters=label):
         container.kill()
+
+
+def where(page: Page) -> str:
+    """The site whose page this is; empty where no site has answered."""
+    for site in SITES:
+        if page.get_by_text(f"Site: {site}.").is_visible():
+            return site
+    return ""
+
+
+def choose(page: Page, site: str) -> None:
+    """Go there, unless it is where the server options are already."""
+    here = page.get_by_role("heading", name=f"You are at {site}")
+    other = page.get_by_role("button", name=f"Go to {site}")
+    expect(here.or_(other)).to_be_visible()
+    if other.is_visible():
+        other.click()
+    expect(here).to_be_visible(timeout=60_000)
+
+
+def leads_to(site: str, page: Page, url: str) -> bool:
+    """Whether the endpoint leads to the server options of `site` now."""
+    page.goto(f"{url}/hub/spawn")
+    return where(page) == site and page.get_by_role("heading", name="Server options").is_visible()
+
+
+def knows(site: Service, other: str, username: str) -> bool:
+    """Whether a site remembers who has worked at the other one."""
+    known = site.config.dir / "hub" / "neighbours.json"
+    return known.exists() and username in json.loads(known.read_text()).get(other, {})

@@ -1,6 +1,8 @@
 """What the benchmarks make of their figures."""
 
-from benchmarks import image_start
+import pytest
+
+from benchmarks import image_start, site_lost, sites_speed
 from benchmarks.storage_report import (
     INFN,
     OURS,
@@ -65,3 +67,42 @@ def test_the_start_of_the_image_is_a_ratio_of_medians() -> None:
     assert fast[2].endswith("holds")
     slow = list(image_start.report([(1.0, 1.0)]))
     assert slow[2].endswith("not: 1.00")
+
+
+WRK = """Running 5s test @ http://127.0.0.1:20018/user/ada/api
+  1 threads and 16 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     8.35ms    2.10ms  40.03ms   90.12%
+  Latency Distribution
+     50%  850.00us
+     75%    8.80ms
+     90%    9.93ms
+     99%    1.50s
+  9540 requests in 5.00s, 2.98MB read
+Requests/sec:   1907.31
+Transfer/sec:    610.41KB
+"""
+
+
+def test_what_wrk_says_is_in_milliseconds() -> None:
+    found = sites_speed.parse(WRK)
+    assert (found.rate, found.median, found.slowest) == (1907.31, 0.85, 1500)
+
+
+def test_answers_that_are_none_are_no_speed() -> None:
+    with pytest.raises(ValueError, match="Non-2xx or 3xx responses: 12"):
+        sites_speed.parse(WRK + "  Non-2xx or 3xx responses: 12\n")
+
+
+@pytest.mark.parametrize(("rate", "verdict"), [(800, "holds, 0.80"), (700, "not, 0.70")])
+def test_the_way_through_two_traefiks_is_a_ratio_of_rates(rate: float, verdict: str) -> None:
+    said = list(sites_speed.report([(sites_speed.Load(rate, 2, 9), sites_speed.Load(1000, 1, 5))]))
+    assert said[1].endswith(f"{rate} requests/s, latency 2.0 ms, 99 of 100 within 9.0 ms")
+    assert said[-1] == f"target, ratio of the rates 0.8 or more: {verdict}"
+
+
+def test_the_slowest_loss_of_a_site_counts() -> None:
+    said = list(site_lost.report([(1, 9), (2, 10), (40, 50)]))
+    assert said[1].endswith(" 2.0 (40.0)")
+    assert said[-1].endswith("in 30 s: not: 40.0")
+    assert list(site_lost.report([(1, 9)]))[-1].endswith("holds")

@@ -19,7 +19,7 @@ from quaderno.hub import capacity, options
 from quaderno.hub.capacity import Amount, Machine
 from quaderno.hub.readiness import Readiness
 from quaderno.hub.standing import Standing, Stay
-from quaderno.storage import replication
+from quaderno.storage import replication_lag
 
 _WITHIN = 0.5  # seconds, on loopback
 _LONGEST = 512  # characters of an option, as of an image's reference
@@ -55,7 +55,7 @@ class Here:
             return None
         try:
             async with asyncio.timeout(_WITHIN), httpx.AsyncClient(trust_env=False) as client:
-                answer = await client.get(replication.health_url(self.config))
+                answer = await client.get(replication_lag.health_url(self.config))
                 found: float | None = answer.json()["behind"]
         except (TimeoutError, httpx.HTTPError, ValueError, KeyError):
             return None

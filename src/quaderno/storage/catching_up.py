@@ -10,7 +10,7 @@ from functools import cache
 import httpx
 
 from quaderno.config import Config
-from quaderno.storage import replication
+from quaderno.storage import replication_lag
 
 CAUGHT_UP = 10.0  # seconds; more often than that the other site says that there is nothing new
 SILENT_AFTER = 30.0  # seconds without a word from the other site, until it is not waited for
@@ -26,7 +26,7 @@ def replica(url: str) -> "Replica":
 
 def of(config: Config) -> "Replica":
     """Of this site's store, which is one of two."""
-    return replica(replication.health_url(config))
+    return replica(replication_lag.health_url(config))
 
 
 class Replica:

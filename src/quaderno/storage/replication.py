@@ -31,11 +31,6 @@ def command(_: Config) -> list[str]:
     return [sys.executable, "-m", "quaderno.storage.replication"]
 
 
-def health_url(config: Config) -> str:
-    """Answers 200 while the program runs, whether or not the other site answers."""
-    return f"http://127.0.0.1:{config.ports.replication}/health"
-
-
 def sync_command(config: Config, gate_port: int) -> list[str]:
     """SeaweedFS's program, which must not outlive ours, and follows changes at `gate_port`."""
     ports = config.ports

@@ -21,6 +21,11 @@ _LOOK_EVERY = 2.0  # seconds
 _WITHIN = 5.0  # seconds
 
 
+def health_url(config: Config) -> str:
+    """Answers 200 while the program runs, whether or not the other site answers."""
+    return f"http://127.0.0.1:{config.ports.replication}/health"
+
+
 class Lag:
     """Of the `replication` that runs in this process."""
 
@@ -99,9 +104,8 @@ def standing(config: Config) -> Standing | None:
         return None
     (peer,) = config.sites.peers
     try:
-        url = f"http://127.0.0.1:{config.ports.replication}/health"
         with httpx.Client(timeout=_WITHIN, trust_env=False) as client:
-            behind = client.get(url).raise_for_status().json()["behind"]
+            behind = client.get(health_url(config)).raise_for_status().json()["behind"]
     except (httpx.HTTPError, ValueError, KeyError):
         behind = None
     return Standing(peer.name, behind)
