@@ -96,6 +96,7 @@ def test_from_a_code_to_tokens(program: "Client", ada: "Client", config: Config)
     assert "See your groups" in page
     assert "See your e-mail address" not in page, "it does not ask for it"
     assert "You let whoever runs it do so as you" in page
+    assert "Stay connected for up to 30 days, without asking you again" in page
     assert "registered itself" not in page, "an operator has registered it"
     assert "Go back to your program" in decide(ada, device["user_code"]).content.decode()
     answer = poll(program, device)
