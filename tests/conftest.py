@@ -4,7 +4,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ import pytest
 from quaderno import host
 from tests.service.running import wait_for
 
-ENGINE = Path("/run/quaderno-tests-engine.pid")
+STARTED = Path("/run/quaderno-tests.engine")  # the pid of an engine that tests have started
+USERS = Path("/run/quaderno-tests.users")  # each process that uses an engine has it locked
 RUNNING = Path("/run/docker.pid")
 SCREENSHOTS = Path(__file__).parents[1] / "docs" / "images"
 
@@ -20,26 +21,36 @@ SCREENSHOTS = Path(__file__).parents[1] / "docs" / "images"
 @pytest.fixture(scope="session")
 def container_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The engine of this machine. Where none runs, one is started, and stopped by the last of the
-    test processes that use it: each holds a shared lock on the file with the engine's pid."""
-    with ENGINE.open("a+") as shared:
-        fcntl.flock(shared, fcntl.LOCK_EX)
-        if not host.engine_answers():
-            host.ensure_engine(tmp_path_factory.mktemp("engine") / "dockerd.log", lambda _: None)
-            ENGINE.write_text(RUNNING.read_text())
-        fcntl.flock(shared, fcntl.LOCK_SH)
+    test processes that use it."""
+    with USERS.open("w") as users:
+        with _starting():
+            fcntl.flock(users, fcntl.LOCK_SH)
+            if not host.engine_answers():
+                log = tmp_path_factory.mktemp("engine") / "dockerd.log"
+                host.ensure_engine(log, lambda _: None)
+                STARTED.write_text(RUNNING.read_text())
         yield
-        with suppress(BlockingIOError):
-            fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with _starting(), suppress(BlockingIOError):
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _stop_engine()
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """One process at a time starts or stops an engine."""
+    with STARTED.open("a") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
 
 
 def _stop_engine() -> None:
     """End the engine if it is one that a test process has started."""
-    if ENGINE.read_text() and ENGINE.read_text() == RUNNING.read_text():
-        pid = int(RUNNING.read_text())
-        os.kill(pid, signal.SIGTERM)
-        wait_for(lambda: not Path(f"/proc/{pid}").exists(), 60, "the end of dockerd")
-    ENGINE.write_text("")
+    if not (RUNNING.exists() and STARTED.read_text() == RUNNING.read_text()):
+        return
+    pid = int(RUNNING.read_text())
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists(), 60, "the end of dockerd")
+    STARTED.write_text("")
 
 
 @pytest.fixture
