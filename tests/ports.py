@@ -18,17 +18,26 @@ _SHARE = (_END - _FIRST) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
 
 def free_ports(count: int = len(Ports.model_fields)) -> int:
     """The first of `count` consecutive ports that are free now."""
-    start = _FIRST + _WORKER * _SHARE
-    while True:
-        first = random.randrange(start, start + _SHARE - count)  # noqa: S311
-        if all(_is_free(port) for port in range(first, first + count)):
+    left = _left_by_seaweedfs()
+    firsts = list(range(_FIRST, _END - count))
+    random.shuffle(firsts)
+    for first in firsts:
+        ports = range(first, first + count)
+        if left.isdisjoint(ports) and all(_is_free(port) for port in ports):
             return first
+    raise AssertionError(
+        f"no {count} consecutive ports are free; delete what is left of killed stores:"
+        f" {tempfile.gettempdir()}/seaweedfs-*.sock"
+    )
+
+
+def _left_by_seaweedfs() -> set[int]:
+    """It takes a socket of a port's name for its own, also one that a killed one of root's left."""
+    found = Path(tempfile.gettempdir()).glob("seaweedfs-*-*.sock")
+    return {int(number) for each in found if (number := each.stem.rpartition("-")[2]).isdigit()}
 
 
 def _is_free(port: int) -> bool:
-    # SeaweedFS takes a socket of this name for its own, also one that a killed one of root's left.
-    if any(Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port}.sock")):
-        return False
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
