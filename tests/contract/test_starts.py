@@ -57,7 +57,7 @@ def ada(starts: Starts) -> Iterator[Any]:
             ["perl", "-e", '$x = "x" x 200e6; sleep 3600'],
             {"memory": LEAST_MEMORY},
             "out_of_memory",
-            "needed more memory than it was given while starting (31 MB). Choose more memory.",
+            "needed more memory than it was given while starting (30 MB). Choose more memory.",
         ),
         (None, {}, "architecture", "another kind of processor"),
         ([], {}, "no_program", "says no program to start"),
@@ -159,10 +159,10 @@ def test_the_end_of_a_running_server_has_a_reason_that_outlives_the_hub(
     notice = starts.spawner().notice()
     assert notice["lost"]
     said = re.search(
-        r"memory than it had \(67 MB; .* peak was ([\d.]+) MB\)", notice["sentences"][0]
+        r"memory than it had \(64 MB; .* peak was ([\d.]+) MB\)", notice["sentences"][0]
     )
     assert said
-    assert 1 < float(said[1]) < 67, "of Perl, before it grew"
+    assert 1 < float(said[1]) < 64, "of Perl, before it grew"
 
 
 def test_a_hub_that_is_restarted_finds_the_server_that_was_starting(

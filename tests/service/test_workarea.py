@@ -128,8 +128,8 @@ def test_the_dialog_lists_what_would_be_lost_and_copies_it(
 ) -> None:
     service.inside("ada", WRITE + BIG)
     dialog = dialog_of(home)
-    expect(dialog).to_contain_text("4 files (2.1 MB) exist only in this server")
-    expect(dialog.get_by_role("row", name="results/run-2.csv 52 kB")).to_be_visible()
+    expect(dialog).to_contain_text("4 files (2 MB) exist only in this server")
+    expect(dialog.get_by_role("row", name="results/run-2.csv 51 KB")).to_be_visible()
     screenshot(home, "stop-dialog")
     home.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
@@ -140,9 +140,7 @@ def test_the_dialog_lists_what_would_be_lost_and_copies_it(
     expect(copy).to_be_focused()
     home.keyboard.press("Enter")
     told = home.get_by_role("region", name="Your last server")
-    expect(told).to_contain_text(
-        "4 files (2.1 MB) that existed only there were copied", timeout=SOON
-    )
+    expect(told).to_contain_text("4 files (2 MB) that existed only there were copied", timeout=SOON)
     expect(told).to_contain_text(re.compile(r"to cloud_storage/ada/saved/[0-9]{4}-[0-9T-]+/"))
     expect(home.get_by_role("button", name="Start my server")).to_be_visible()
     assert not hub.running("ada")
@@ -222,8 +220,8 @@ def test_a_stop_by_others_copies_what_fits_and_says_so_at_the_next_start(
     told = notice(hub_of_ada)
     assert told
     assert told["sentences"][0] == "Your last server was stopped by an administrator."
-    assert "3 files (93 kB) that existed only there were copied" in told["sentences"][1]
-    assert told["files"] == ["big.bin (2.0 MB): more than 1.0 MB in all is not copied unasked"]
+    assert "3 files (91 KB) that existed only there were copied" in told["sentences"][1]
+    assert told["files"] == ["big.bin (1.9 MB): more than 1 MB in all is not copied unasked"]
     restart_hub(service)
     assert notice(hub_of_ada) == told
 
@@ -237,7 +235,7 @@ def test_a_stop_by_others_copies_what_fits_and_says_so_at_the_next_start(
     expect(toast).to_contain_text("Files of your last server are gone.", timeout=SOON)
     toast.get_by_role("button", name="Details").click()
     details = page.get_by_role("dialog").filter(has_text="Your last server")
-    expect(details).to_contain_text("big.bin (2.0 MB)")
+    expect(details).to_contain_text("big.bin (1.9 MB)")
     expect(details).to_contain_text("copied to cloud_storage/ada/saved/")
     screenshot(page, "lab-notice", phone=False)
     page.reload()
@@ -288,7 +286,7 @@ def test_an_idle_server_is_stopped_and_its_files_are_copied(
     told = notice(hub_of_ada)
     assert told
     assert "because nothing had happened in it for long" in told["sentences"][0]
-    assert "3 files (93 kB)" in told["sentences"][1]
+    assert "3 files (91 KB)" in told["sentences"][1]
     page = person().new_page()
     people.log_in(page, service, "ada")
     people.authorize(page)
@@ -322,7 +320,7 @@ def test_an_idle_server_waits_for_its_storage_and_others_stops_say_what_was_lost
         with idle_after(service, 4):
             log = service.config.logs / "hub.log"
             wait_for(lambda: "ada is not stopped yet" in log.read_text(), 120, "a refusal")
-            assert "3 files (93 kB) could not be copied" in log.read_text()
+            assert "3 files (91 KB) could not be copied" in log.read_text()
             assert hub.ready("ada")
             hub.stop("ada")
     finally:
@@ -331,5 +329,5 @@ def test_an_idle_server_waits_for_its_storage_and_others_stops_say_what_was_lost
     told = notice(hub_of_ada)
     assert told
     assert told["lost"]
-    assert "3 files (93 kB) were not copied and are gone:" in told["sentences"]
+    assert "3 files (91 KB) were not copied and are gone:" in told["sentences"]
     assert "notes.txt (900 bytes): cloud_storage did not take it" in told["files"]

@@ -15,7 +15,7 @@ from quaderno.hub import server_log, start_failures
 from quaderno.hub.failures import Cause, StartFailure
 from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.pulling import connection
-from quaderno.hub.workarea import size
+from quaderno.quantities import say_amount
 
 Docker = Callable[..., Awaitable[Any]]
 
@@ -75,7 +75,7 @@ class Beginning:
         self._client = client
         self._docker = docker
         self._container = container
-        self._about: dict[str, Any] = {"image": image, "limit": size(memory)}
+        self._about: dict[str, Any] = {"image": image, "limit": say_amount(memory)}
         self._interrupted = False
 
     async def answers(self, url: str, patience: float, slow: Callable[[], None]) -> None:

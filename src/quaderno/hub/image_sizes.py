@@ -9,7 +9,8 @@ import httpx
 from docker import APIClient
 from docker.errors import DockerException
 
-from quaderno.hub import pulling, workarea
+from quaderno.hub import pulling
+from quaderno.quantities import say_amount
 
 _WITHIN = 2.0  # seconds for the engine to answer; the form is shown anyway
 _KEPT_FOR = 10.0  # seconds
@@ -48,4 +49,4 @@ class Sizes:
         size = self._found[reference]
         if size is None:
             return "not here yet"
-        return f"{workarea.size(size)}, here"
+        return f"{say_amount(size)}, here"

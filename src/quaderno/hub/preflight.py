@@ -14,6 +14,7 @@ from quaderno.config import Config
 from quaderno.errors import OptionsError
 from quaderno.hub import options, pull_failures, start_failures
 from quaderno.hub.failures import Cause
+from quaderno.quantities import say_amount
 
 CONTRACT = Cause(
     "image_contract",
@@ -176,6 +177,4 @@ def _other_platform(image: str, offered: set[Platform], platform: Platform) -> F
 
 
 def _in_words(size: int | None) -> str:
-    if size is None:
-        return ""
-    return f" ({size / 1e9:.1f} GB)" if size >= 1e9 else f" ({size / 1e6:.0f} MB)"
+    return "" if size is None else f" ({say_amount(size)})"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quaderno.hub.inside import InsideError
+from quaderno.quantities import say_amount
 
 PROGRAM = "quaderno-workarea"
 NAMED = 20  # files that a notice names
@@ -137,13 +138,13 @@ def notice(stop: Stop | None) -> dict[str, Any] | None:
     told = list(_sentences(stop))
     if not told and stop.by == "person":
         return None
-    peak = f"; shortly before, its peak was {size(stop.peak)}" if stop.peak else ""
-    why = _WHY[stop.by].format(memory=size(stop.memory), peak=peak)
+    peak = f"; shortly before, its peak was {say_amount(stop.peak)}" if stop.peak else ""
+    why = _WHY[stop.by].format(memory=say_amount(stop.memory), peak=peak)
     files = stop.saved.left.files[:NAMED] if stop.saved else []
     return {
         "at": stop.at,
         "sentences": [why, *told] if why else told,
-        "files": [f"{file.path} ({size(file.bytes)}): {_why(file, stop)}" for file in files],
+        "files": [f"{file.path} ({say_amount(file.bytes)}): {_why(file, stop)}" for file in files],
         "lost": bool(
             stop.by in _UNSTOPPED or stop.problem or (stop.saved and stop.saved.left.count)
         ),
@@ -173,7 +174,7 @@ def _sentences(stop: Stop) -> Iterator[str]:
 
 def _why(file: File, stop: Stop) -> str:
     if file.reason == "limit":
-        return f"more than {size(stop.limit)} in all is not copied unasked"
+        return f"more than {say_amount(stop.limit)} in all is not copied unasked"
     return _REASONS.get(file.reason, "it was left")
 
 
@@ -198,19 +199,9 @@ def unsaved(saved: Saved) -> str:
 
 def files(sums: Sums) -> str:
     """As `3 files (2 MB)`."""
-    return f"{count(sums.count)} ({size(sums.bytes)})"
+    return f"{count(sums.count)} ({say_amount(sums.bytes)})"
 
 
 def count(number: int) -> str:
     """As `3 files`."""
     return "1 file" if number == 1 else f"{number} files"
-
-
-def size(amount: int) -> str:
-    """Bytes in powers of 1000, as everywhere on the pages."""
-    value, unit = float(amount), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.1f} {unit}" if unit != "bytes" and value < 9.95 else f"{value:.0f} {unit}"

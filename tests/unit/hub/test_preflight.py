@@ -32,7 +32,7 @@ def test_a_good_image_that_is_here_starts_soon() -> None:
     finding = preflight.of_local(IMAGE, local(), HERE)
     assert finding == Finding(
         "ok",
-        "This image is on this service already (1.1 GB): it starts within seconds.",
+        "This image is on this service already (1011 MB): it starts within seconds.",
         1_060_000_000,
     )
 

@@ -116,7 +116,7 @@ def test_a_link_to_the_choices_is_on_the_form(spawner: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (200, " (1.1 GB, here)"),
+        (200, " (1 GB, here)"),
         (404, " (not here yet)"),
         (500, ""),
     ],
@@ -124,7 +124,7 @@ def test_a_link_to_the_choices_is_on_the_form(spawner: Any) -> None:
 def test_the_form_says_how_large_an_image_is(
     config: Config, spawner: Any, monkeypatch: pytest.MonkeyPatch, status: int, words: str
 ) -> None:
-    answer = httpx.Response(status, json={"Size": 1_070_000_000})
+    answer = httpx.Response(status, json={"Size": 2**30})
     engine = httpx.AsyncClient(
         transport=httpx.MockTransport(lambda _: answer), base_url="http://engine"
     )

@@ -1,5 +1,7 @@
 // Before a server stops, the hub's home page says which files exist only in it; after, what became of them.
 
+import { amount } from "./amounts.js";
+
 const dialog = document.getElementById("stopping");
 const lookAgain = 1000; // milliseconds, while a server stops
 const lookFor = 30000; // milliseconds; the hub itself waits a little less
@@ -11,16 +13,6 @@ function part(within, name) {
 function tell(element, text) {
   element.textContent = text;
   element.hidden = !text;
-}
-
-function amount(bytes) {
-  const units = ["bytes", "kB", "MB", "GB", "TB"];
-  let unit = 0;
-  while (bytes >= 999.5 && unit < units.length - 1) {
-    bytes /= 1000;
-    unit += 1;
-  }
-  return `${unit && bytes < 9.95 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
 }
 
 function count(number, thing) {

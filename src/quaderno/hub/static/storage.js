@@ -1,4 +1,5 @@
 // Says on the hub's home page how a person's files are, and keeps it up to date.
+import { amount } from "./amounts.js";
 import { offerCleanUp, showQuota } from "./quota.js";
 
 const storage = document.getElementById("storage");
@@ -24,16 +25,6 @@ function list(name, texts) {
   element.hidden = !texts.length;
 }
 
-function size(bytes) {
-  const units = ["bytes", "kB", "MB", "GB", "TB"];
-  let unit = 0;
-  while (bytes >= 1000 && unit < units.length - 1) {
-    bytes /= 1000;
-    unit += 1;
-  }
-  return `${unit && bytes < 10 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
-}
-
 function show(told) {
   const { level, message, pending, refused, rescued, conflicts, user, quota, node, lease } = told;
   const local = told.local_quota;
@@ -44,7 +35,7 @@ function show(told) {
   showQuota(quota);
   set("local", local ? `In local, on ${node}: ${local.text}` : "");
   const files = pending.files === 1 ? "1 file" : `${pending.files} files`;
-  set("pending", pending.files ? `Not in the object store yet: ${files}, ${size(pending.bytes)}` : "");
+  set("pending", pending.files ? `Not in the object store yet: ${files}, ${amount(pending.bytes)}` : "");
   list("refused", refused.map((file) => `${file.path}: ${file.reason}`));
   list("conflicts", conflicts?.length > 1 ? conflicts : []); // the message names a single one
   set("rescued", rescued ? `Kept for you in cloud_storage/${user}/.quaderno/rescued: ${rescued}` : "");
