@@ -48,11 +48,15 @@ def _identity_provider(config: Config) -> dict[str, Any]:
 
 
 def plain_names(config: Config) -> dict[str, Any]:
-    """The trust policy of the role for plain names, save those of our own buckets."""
+    """The trust policy of the role for plain names, save those of our own buckets.
+
+    One of two characters, or with a hyphen at its end, may begin what is somebody else's: with two
+    hyphens more, `u` is what all mapped names begin with (`names.further_prefix`).
+    """
     claim = f"oidc:{config.oidc.username_claim}"
     reserved = sorted(names.RESERVED | {config.store.scratch_bucket})
     too_long = "?" * (names.LONGEST + 1) + "*"
-    unlike = {"StringNotLike": {claim: ["*--*", too_long]}}
+    unlike = {"StringNotLike": {claim: ["*--*", "*-", "?", "??", too_long]}}
     allowed = {**unlike, "StringNotEquals": {claim: reserved}}
     return document(
         _statement("Allow", _PROVIDER, allowed),

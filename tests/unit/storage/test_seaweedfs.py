@@ -117,4 +117,11 @@ def test_who_is_trusted_by_the_providers_word_has_a_plain_name(claim: str) -> No
     elif is_trusted(claim):  # and what may be opened besides is nobody's
         assert not set(claim) - set(names.PLAIN_CHARACTERS)
         assert not names.is_mapped(claim)
+        assert names.owner(names.further_prefix(claim) + "x") == (claim, "x")
         assert claim not in names.RESERVED
+
+
+@pytest.mark.parametrize("claim", ["u", "h", "u-", "ada-"])
+def test_nobody_is_trusted_whose_further_buckets_would_be_others(claim: str) -> None:
+    assert is_trusted("ada")
+    assert not is_trusted(claim)
