@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
-from quaderno.files import BASE, pages, places
+from quaderno.files import BASE, links, pages, places
 from tests.contract.files_fixtures import Visitor, World, running_world
 from tests.contract.storage_fixtures import eventually
 from tests.secret_settings import secret_values
@@ -216,7 +218,43 @@ def test_a_link_is_listed_and_taken_back(world: World) -> None:
     assert sentence(gone) == "This link has ended, was taken back, or its file is gone."
     assert re.findall(r'name="name" value="([^"]+)"', alice.see("links").text) == listed[1:]
     assert httpx.get(addresses[0][:-3]).status_code == 404
+    # The note is the maker's to change: nothing of it is read here, however long it is.
+    (page,) = (one for one in psutil.process_iter() if is_listening(one, world.config.ports.files))
+    before = peak(page)
+    long = b"x" * (200 << 20)
+    world.s3.put_object(Bucket="alice", Key=links.FOLDER + listed[1], Body=long)
+    (living,) = [a for a, answer in zip(addresses, answers, strict=True) if answer.is_success]
+    assert httpx.get(living).content == b"0123456789"
+    assert peak(page) - before < len(long) / 2
     alice.submit("take-back", name=listed[1])
+
+
+def is_listening(process: psutil.Process, port: int) -> bool:
+    try:
+        found = process.net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
+
+
+def peak(process: psutil.Process) -> int:
+    """Bytes of memory that it has had at the most."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def test_a_broken_link_needs_no_hub(world: World) -> None:
+    with Visitor(world.config) as carol:
+        carol.log_in("carol")
+        world.hub.silent = True
+        try:
+            broken = carol.get(pages.link("shared", link="x"))
+        finally:
+            world.hub.silent = False
+    assert (broken.status_code, sentence(broken)) == (
+        404,
+        "This link is not whole: ask for it again.",
+    )
 
 
 def test_the_uploader_s_requests_go_to_the_store(world: World) -> None:

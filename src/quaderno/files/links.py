@@ -13,6 +13,7 @@ import secrets
 import time
 import zlib
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -23,6 +24,7 @@ from quaderno.files.store import Store, asking
 
 FOLDER = ".quaderno/links/"  # of the notes, in the personal bucket
 MOST_SHOWN = 100
+LONGEST = 7 * 24 * 3600  # seconds; keys end sooner
 _MOST_BYTES = 10_000  # of a note: two names of an object
 
 
@@ -75,12 +77,17 @@ def make(mine: Store, bucket: str, theirs: Store, area: Area, key: str, seconds:
 
 
 def all_of(store: Store, bucket: str) -> dict[str, Note]:
-    """The notes of links that live, by their names; those of others are deleted. Blocks; raises
-    PageError."""
+    """The notes of links that live, by their names; those of others are deleted, and those that
+    cannot be understood. Blocks; raises PageError: a store that does not answer ends no link."""
     found: dict[str, Note] = {}
     for entry in store.first_below(bucket, FOLDER, MOST_SHOWN):
-        note = _read(store, bucket, entry.key)
-        if note is None or note.end <= time.time():
+        try:
+            note = _read(store.begin(bucket, entry.key, _MOST_BYTES))
+        except PageError as problem:
+            if problem.status != HTTPStatus.NOT_FOUND:
+                raise
+            continue  # taken back meanwhile
+        if note is None or not 0 < note.end - time.time() <= LONGEST:
             store.delete(bucket, entry.key)
         else:
             found[entry.key.removeprefix(FOLDER)] = note
@@ -92,8 +99,8 @@ def take_back(store: Store, bucket: str, name: str) -> None:
     store.delete(bucket, FOLDER + name.rpartition("/")[2])
 
 
-def _read(store: Store, bucket: str, key: str) -> Note | None:
-    with contextlib.suppress(PageError, ValueError, TypeError):
-        told: Any = json.loads(store.begin(bucket, key, _MOST_BYTES))
+def _read(text: bytes) -> Note | None:
+    with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        told: Any = json.loads(text)
         return Note(str(told["area"]), str(told["key"]), int(told["end"]))
     return None
