@@ -14,7 +14,7 @@ LOOKED_AT = 50  # copies, each time; a person who has more will not miss one
 
 
 def standing(plan: MountPlan, objects: Objects) -> tuple[str, ...]:
-    """Paths below `cloud_storage` of the copies that are there; notes of others are removed.
+    """Where the copies are that are there, as people read it; notes of others are removed.
 
     Blocking. Raises StorageError.
     """
@@ -23,7 +23,14 @@ def standing(plan: MountPlan, objects: Objects) -> tuple[str, ...]:
     gone = {note for note in found[:LOOKED_AT] if not _is_there(note, objects)}
     for note in gone:
         objects.delete(bucket, note)
-    return tuple(note.removeprefix(f"{MARKERS}/") for note in found if note not in gone)
+    return tuple(_place(plan, note) for note in found if note not in gone)
+
+
+def _place(plan: MountPlan, note: str) -> str:
+    """Further buckets are not mounted."""
+    path = note.removeprefix(f"{MARKERS}/")
+    mounted = {area.bucket for area in plan.areas}
+    return f"cloud_storage/{path}" if path.partition("/")[0] in mounted else f"s3://{path}"
 
 
 def _is_there(note: str, objects: Objects) -> bool:

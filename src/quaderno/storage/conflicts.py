@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 
+from quaderno import names
+
 MARKERS = ".quaderno/conflicts"  # in a personal bucket; below it, the paths of the copies
 NAME_MOST = 255  # bytes; SeaweedFS's longest name in a directory
 _SECOND = 10**9  # nanoseconds
@@ -51,9 +53,15 @@ def judge(
     """
     if here is None or here in (base, new) or here in seen:
         return Fate.APPLY
-    if new is None or here.written > new.written:
+    if new is None or _rank(here) > _rank(new):
         return Fate.LEAVE
     return Fate.REPLACE
+
+
+def _rank(version: Version) -> tuple[int, bytes, int]:
+    """Which of two is the later one. SeaweedFS's S3 tells whole seconds: of two that were written
+    in the same one, both sites have to choose the same, whichever that is."""
+    return version.written, version.md5, version.size
 
 
 def is_object(path: str) -> bool:
@@ -64,7 +72,9 @@ def is_object(path: str) -> bool:
 def is_somebodys(path: str) -> bool:
     """Whether the object at `path` is a person's work."""
     found = _OBJECT.fullmatch(path)
-    return found is not None and not _OUR_OWN.match(found["key"])
+    if found is None or found["bucket"] == names.NOTICES:
+        return False
+    return not _OUR_OWN.match(found["key"])
 
 
 def copy_name(name: str, site: str, written: int, again: int = 1) -> str:
@@ -77,11 +87,12 @@ def copy_name(name: str, site: str, written: int, again: int = 1) -> str:
 
 
 def marker(path: str, scratch_bucket: str) -> str:
-    """The filer's path of the note by which the owner is told of the copy at `path`. Objects in
-    scratch are of the person whose name they begin with."""
+    """The filer's path of the note by which the owner is told of the copy at `path`: in their
+    personal bucket, whichever of theirs it is in. Objects in scratch are of the person whose name
+    they begin with."""
     found = _OBJECT.fullmatch(path)
     if found is None:
         raise ValueError(path)
     bucket, key = found["bucket"], found["key"]
-    owner = key.split("/", 1)[0] if bucket == scratch_bucket else bucket
+    owner = key.split("/", 1)[0] if bucket == scratch_bucket else names.owner(bucket)[0]
     return f"/buckets/{owner}/{MARKERS}/{bucket}/{key}"

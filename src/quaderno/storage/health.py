@@ -71,7 +71,7 @@ class Figures:
     pending: Pending = field(default_factory=Pending)
     refused: tuple[Refused, ...] = ()
     rescued: int = 0
-    conflicts: tuple[str, ...] = ()  # copies of what was changed at two sites
+    conflicts: tuple[str, ...] = ()  # where copies are of what was changed at two sites
     read_only: str = ""  # why nothing can be written; nothing when it can
     failing: bool = False  # uploads fail, and wait for another try
     aside: int = 0  # of the rescued files, those that are on this node still
@@ -88,7 +88,7 @@ class Figures:
             },
             "refused": [{"path": file.path, "reason": file.reason} for file in self.refused],
             "rescued": self.rescued,
-            "conflicts": [f"cloud_storage/{path}" for path in self.conflicts],
+            "conflicts": list(self.conflicts),
             "read_only": bool(self.read_only),
             "quota": self.quota and self.quota.describe(),
         }
@@ -139,7 +139,7 @@ def _at_rest(figures: Figures) -> tuple[Level, str]:
 
 
 def _twice(copies: tuple[str, ...]) -> str:
-    says, first = "Everything is saved.", f"cloud_storage/{copies[0]}"
+    says, first = "Everything is saved.", copies[0]
     if len(copies) == 1:
         return (
             f"{says} A file was changed at two sites, so both versions are kept, the other one as "

@@ -32,8 +32,14 @@ def test_a_copy_is_told_of_until_it_is_gone(tmp_path: Path) -> None:
     notes = [f"ada/.quaderno/conflicts/{path}" for path in (f"ada/{COPY}", f"scratch/ada/{COPY}")]
     buckets = Buckets(*notes, f"ada/{COPY}", f"scratch/ada/{COPY}", "ada/note.txt")
     objects = cast("Objects", buckets)
-    expected = f"ada/{COPY}", f"scratch/ada/{COPY}"
+    expected = f"cloud_storage/ada/{COPY}", f"cloud_storage/scratch/ada/{COPY}"
     assert conflict_notes.standing(plan, objects) == expected
     buckets.delete("ada", COPY)
     assert conflict_notes.standing(plan, objects) == expected[1:]
     assert buckets.keys("ada", ".quaderno/") == [notes[1].removeprefix("ada/")]
+
+
+def test_a_copy_in_a_further_bucket_is_told_of_by_its_address(tmp_path: Path) -> None:
+    plan = mounts.plan(quaderno_config.generate(tmp_path), "ada")
+    buckets = Buckets(f"ada/.quaderno/conflicts/ada--run/{COPY}", f"ada--run/{COPY}")
+    assert conflict_notes.standing(plan, cast("Objects", buckets)) == (f"s3://ada--run/{COPY}",)

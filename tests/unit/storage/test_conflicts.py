@@ -56,6 +56,13 @@ def test_judge(
     assert judge(here, base, new, seen) is fate
 
 
+def test_of_two_versions_of_one_second_both_sites_choose_the_same() -> None:
+    """SeaweedFS's S3 tells whole seconds."""
+    ours, theirs = replace(OURS, written=THEIRS.written), THEIRS
+    fates = {judge(ours, BASE, theirs, []), judge(theirs, BASE, ours, [])}
+    assert fates == {Fate.REPLACE, Fate.LEAVE}
+
+
 @given(st.lists(st.sampled_from(("bari", "cnaf")), min_size=1, max_size=8))
 def test_whatever_two_sites_write_while_apart_its_last_versions_are_kept(
     writers: list[str],
@@ -110,6 +117,8 @@ def test_is_object(path: str, expected: bool) -> None:
         ("/buckets/ada/.quaderno/conflicts/ada/x", False),
         ("/buckets/scratch/ada/.quaderno/lease.json", False),
         ("/buckets/scratch/ada/note.txt", True),
+        ("/buckets/ada--run/note.txt", True),
+        ("/buckets/quaderno/bob/ada--run/read", False),
         ("/topics/x", False),
     ],
 )
@@ -130,5 +139,7 @@ def test_a_note_is_for_the_owner_of_the_copy() -> None:
     assert marker("/buckets/ada/a/b", "scratch") == "/buckets/ada/.quaderno/conflicts/ada/a/b"
     own = "/buckets/ada/.quaderno/conflicts/scratch/ada/b"
     assert marker("/buckets/scratch/ada/b", "scratch") == own
+    further = "/buckets/ada/.quaderno/conflicts/ada--run/b"
+    assert marker("/buckets/ada--run/b", "scratch") == further
     with pytest.raises(ValueError, match="somewhere"):
         marker("/somewhere", "scratch")

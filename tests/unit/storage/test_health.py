@@ -39,13 +39,18 @@ REFUSED = Refused("alice/a", "The object store refuses it (AccessDenied).")
         (State.READY, Figures(rescued=1), Level.OK, "1 file is kept in .quaderno/rescued"),
         (
             State.READY,
-            Figures(rescued=1, conflicts=("ada/a.conflict-bari-now",)),
+            Figures(rescued=1, conflicts=("cloud_storage/ada/a.conflict-bari-now",)),
             Level.WARNING,
             "the other one as cloud_storage/ada/a.conflict-bari-now.",
         ),
         (
             State.READY,
-            Figures(conflicts=("ada/a.conflict-bari-now", "ada/b.conflict-bari-now")),
+            Figures(
+                conflicts=(
+                    "cloud_storage/ada/a.conflict-bari-now",
+                    "cloud_storage/ada/b.conflict-bari-now",
+                )
+            ),
             Level.WARNING,
             "2 files were changed at two sites",
         ),
