@@ -219,13 +219,15 @@ def test_a_link_is_listed_and_taken_back(world: World) -> None:
     assert re.findall(r'name="name" value="([^"]+)"', alice.see("links").text) == listed[1:]
     assert httpx.get(addresses[0][:-3]).status_code == 404
     # The note is the maker's to change: nothing of it is read here, however long it is.
-    (page,) = (one for one in psutil.process_iter() if is_listening(one, world.config.ports.files))
-    before = peak(page)
+    (program,) = (
+        one for one in psutil.process_iter() if is_listening(one, world.config.ports.files)
+    )
+    before = peak(program)
     long = b"x" * (200 << 20)
     world.s3.put_object(Bucket="alice", Key=links.FOLDER + listed[1], Body=long)
     (living,) = [a for a, answer in zip(addresses, answers, strict=True) if answer.is_success]
     assert httpx.get(living).content == b"0123456789"
-    assert peak(page) - before < len(long) / 2
+    assert peak(program) - before < len(long) / 2
     alice.submit("take-back", name=listed[1])
 
 

@@ -1,5 +1,6 @@
 """Further buckets on the page and at the real store."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -140,3 +141,37 @@ def test_a_bucket_is_shared_with_one_person_and_no_more(world: World) -> None:
     assert "There is nobody else called “eve”" in sentence(nobody)
     myself = alice.submit("share-bucket", bucket=bucket, person="alice", how="read")
     assert "There is nobody else called “alice”" in sentence(myself)
+
+
+def test_a_policy_of_ones_own_opens_a_further_bucket_and_no_other(world: World) -> None:
+    alice, bucket = world.alice, "alice--open"
+    assert alice.submit("new-bucket", name="open").status_code == 303
+    world.s3.put_object(Bucket=bucket, Key="k", Body=b"for all")
+    address = f"{world.config.store_endpoint}/{bucket}/k"
+    assert httpx.get(address).status_code == 403
+
+    def policy(of: str) -> str:
+        statement = {
+            # As the page calls its own.
+            "Sid": "QuadernoSharedReadObjects",
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": ["s3:*"],
+            "Resource": [f"arn:aws:s3:::{of}", f"arn:aws:s3:::{of}/*"],
+        }
+        return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+    for of in ("alice", "bob", "scratch", "quaderno", "bob--1"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            world.s3.put_bucket_policy(Bucket=of, Policy=policy(of))
+        with pytest.raises(ClientError, match="InvalidPolicyDocument"):
+            world.s3.put_bucket_policy(Bucket=bucket, Policy=policy(of))
+    world.s3.put_bucket_policy(Bucket=bucket, Policy=policy(bucket))
+    assert httpx.get(address).content == b"for all"
+    assert httpx.put(address, content=b"x").status_code == 403
+    assert httpx.delete(address).status_code == 403
+    assert "Its policy was not made on this page" in alice.see("buckets").text
+    refused = alice.submit("share-bucket", bucket=bucket, person="bob", how="read")
+    assert "has a policy that was not made here" in sentence(refused)
+    world.s3.delete_bucket_policy(Bucket=bucket)
+    assert httpx.get(address).status_code == 403

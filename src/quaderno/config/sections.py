@@ -174,6 +174,11 @@ class Store(Section):
     further_quota: Limit = Field(
         parse_memory("20G"), description="Bytes that each of these may hold; 0: no limit."
     )
+    sharing: bool = Field(
+        True,
+        description="Whether people may share these, by policies of the embedded store. With S3 "
+        "programs they can write any policy, also one that lets everybody read without a login.",
+    )
     key_lifetime: int = Field(
         3600, ge=900, le=43200, description="Life of the S3 keys handed out, in seconds."
     )

@@ -165,7 +165,8 @@ class Config(Section):
     @property
     def shares_buckets(self) -> bool:
         """Whether people can share their further buckets: the embedded store knows how."""
-        return self.store.embedded and self.store.further_buckets > 0
+        store = self.store
+        return store.embedded and store.sharing and store.further_buckets > 0
 
     @property
     def hub_issuer(self) -> str:

@@ -54,14 +54,16 @@ def policy(config: Config, bucket: str, shares: dict[str, str]) -> dict[str, Any
 
 def shares_of(document: dict[str, Any]) -> dict[str, str] | None:
     """The reverse; None where somebody has written a policy of their own. Pure."""
+    try:
+        found = [(str(each["Sid"]), each["Principal"]["AWS"]) for each in document["Statement"]]
+    except (KeyError, TypeError):  # open to everybody, for example
+        return None
     shares: dict[str, str] = {}
-    for statement in document["Statement"]:
-        sid = str(statement.get("Sid") or "")
+    for sid, people in found:
         if not sid.startswith(_SID):
             return None
-        people = statement["Principal"]["AWS"]
         for arn in [people] if isinstance(people, str) else people:
-            shares[arn.rpartition("/")[2]] = "write" if "Write" in sid else "read"
+            shares[str(arn).rpartition("/")[2]] = "write" if "Write" in sid else "read"
     return shares
 
 

@@ -60,12 +60,8 @@ _OWN_BUCKET = [
 ]
 
 
-_FURTHER_BUCKET = [
-    "s3:DeleteBucket",
-    "s3:GetBucketPolicy",
-    "s3:PutBucketPolicy",
-    "s3:DeleteBucketPolicy",
-]
+# A policy that was written while that was allowed can always be seen and deleted.
+_FURTHER_BUCKET = ["s3:DeleteBucket", "s3:GetBucketPolicy", "s3:DeleteBucketPolicy"]
 
 
 def directory(config: Config) -> Path:
@@ -241,8 +237,16 @@ def user_policy(config: Config, claim: str) -> dict[str, Any]:
     more = [
         {"Effect": "Allow", "Action": [*_OWN_BUCKET, *_FURTHER_BUCKET], "Resource": [further]},
         {"Effect": "Allow", "Action": [*_GET, *_WRITE], "Resource": [f"{further}/*"]},
-        {"Effect": "Allow", "Action": ["s3:PutObject", "s3:DeleteObject"], "Resource": [shared]},
     ]
+    if config.shares_buckets:
+        more += [
+            {"Effect": "Allow", "Action": ["s3:PutBucketPolicy"], "Resource": [further]},
+            {
+                "Effect": "Allow",
+                "Action": ["s3:PutObject", "s3:DeleteObject"],
+                "Resource": [shared],
+            },
+        ]
     own, scratch = f"arn:aws:s3:::{user}", f"arn:aws:s3:::{config.store.scratch_bucket}"
     return trust.document(
         {"Effect": "Allow", "Action": _OWN_BUCKET, "Resource": [own]},

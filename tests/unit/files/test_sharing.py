@@ -1,6 +1,9 @@
 """The policies of shared buckets."""
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from quaderno.config import generate
 from quaderno.files import sharing
@@ -31,3 +34,12 @@ def test_a_policy_of_somebody_s_own_is_left_alone() -> None:
     policy = sharing.policy(CONFIG, "ada--ours", {"bob": "read"})
     policy["Statement"].append({"Effect": "Deny", "Principal": "*", "Action": "s3:*"})
     assert sharing.shares_of(policy) is None
+
+
+@pytest.mark.parametrize("principal", ["*", None, 7])
+def test_a_policy_that_only_looks_like_ours_is_left_alone(principal: Any) -> None:
+    policy = sharing.policy(CONFIG, "ada--ours", {"bob": "read"})
+    policy["Statement"][0]["Principal"] = principal
+    assert sharing.shares_of(policy) is None
+    assert sharing.shares_of({"Statement": policy["Statement"][0]}) is None
+    assert sharing.shares_of({}) is None

@@ -50,6 +50,20 @@ def test_guests_may_nothing_but_see_what_is_shared_with_them() -> None:
     assert trusted["Principal"] == {"Federated": "quaderno-hub"}
 
 
+def test_without_sharing_nobody_writes_a_policy_and_those_that_are_there_can_be_deleted() -> None:
+    def allowed(config: configuration.Config) -> set[str]:
+        statements = seaweedfs.user_policy(config, "preferred_username")["Statement"]
+        return {action for each in statements for action in each["Action"]}
+
+    store = CONFIG.store.model_copy(update={"sharing": False})
+    closed = CONFIG.model_copy(update={"store": store})
+    assert allowed(CONFIG) - allowed(closed) == {"s3:PutBucketPolicy"}
+    assert {"s3:GetBucketPolicy", "s3:DeleteBucketPolicy"} <= allowed(closed)
+    roles = [role["roleArn"] for role in seaweedfs.iam_settings(closed)["roles"]]
+    assert closed.guest_role_arn not in roles
+    assert "quaderno/" not in json.dumps(seaweedfs.user_policy(closed, "preferred_username"))
+
+
 def test_without_further_buckets_there_is_nothing_of_them_in_the_policy() -> None:
     none = CONFIG.store.model_copy(update={"further_buckets": 0})
     config = CONFIG.model_copy(update={"store": none})
