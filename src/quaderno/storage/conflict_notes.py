@@ -6,6 +6,7 @@ copy is there.
 """
 
 from quaderno import names
+from quaderno.errors import StorageRefusedError
 from quaderno.storage.conflicts import MARKERS
 from quaderno.storage.mounts import MountPlan
 from quaderno.storage.objects import Objects
@@ -34,5 +35,9 @@ def _place(plan: MountPlan, note: str) -> str:
 
 
 def _is_there(note: str, objects: Objects) -> bool:
+    """Not where the store refuses to say: a person can write any note."""
     bucket, _, key = note.removeprefix(f"{MARKERS}/").partition("/")
-    return objects.head(bucket, key) is not None
+    try:
+        return bool(key) and objects.head(bucket, key) is not None
+    except StorageRefusedError:
+        return False

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import cast
 
 from quaderno import config as quaderno_config
+from quaderno.errors import StorageRefusedError
 from quaderno.storage import conflict_notes, mounts
 from quaderno.storage.objects import Object, Objects
 
@@ -20,6 +21,9 @@ class Buckets:
         return sorted(k for b, k in self.there if b == bucket and k.startswith(prefix))
 
     def head(self, bucket: str, key: str) -> Object | None:
+        assert key
+        if bucket not in ("ada", "ada--run", "scratch"):
+            raise StorageRefusedError("refused")
         return Object(0, 0.0, '"tag"') if (bucket, key) in self.there else None
 
     def delete(self, bucket: str, key: str) -> None:
@@ -43,3 +47,12 @@ def test_a_copy_in_a_further_bucket_is_told_of_by_its_address(tmp_path: Path) ->
     plan = mounts.plan(quaderno_config.generate(tmp_path), "ada")
     buckets = Buckets(f"ada/.quaderno/conflicts/ada--run/{COPY}", f"ada--run/{COPY}")
     assert conflict_notes.standing(plan, cast("Objects", buckets)) == (f"s3://ada--run/{COPY}",)
+
+
+def test_notes_that_nobody_but_their_owner_can_have_written_hold_nothing_up(tmp_path: Path) -> None:
+    plan = mounts.plan(quaderno_config.generate(tmp_path), "ada")
+    odd = [f"ada/.quaderno/conflicts/{path}" for path in ("bob/x", "ada", "no-slash")]
+    buckets = Buckets(*odd, f"ada/.quaderno/conflicts/ada/{COPY}", f"ada/{COPY}")
+    objects = cast("Objects", buckets)
+    assert conflict_notes.standing(plan, objects) == (f"cloud_storage/ada/{COPY}",)
+    assert buckets.keys("ada", ".quaderno/") == [f".quaderno/conflicts/ada/{COPY}"]
