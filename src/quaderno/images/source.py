@@ -3,6 +3,7 @@
 Asked before the build, whose output would tell of it in the middle of much else.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,11 +62,13 @@ def _python(engine: docker.DockerClient, reference: str) -> tuple[int, ...]:
     try:
         container.start()
         container.wait()
-        said = container.logs(stderr=False).decode().split()
-    except APIError:  # there is no such program
+        said = container.logs(stderr=False).decode(errors="replace").splitlines()
+    except (APIError, OSError):  # there is no such program, or it does not end
         said = []
     finally:
         container.remove(force=True, v=True)
-    if not said:
+    # An image may have said something before.
+    found = re.fullmatch(r"(\d+) (\d+)", said[-1], re.ASCII) if said else None
+    if not found:
         raise HostError(f"the image {reference} has no Python 3 with pip", _ELSEWHERE)
-    return tuple(map(int, said))
+    return tuple(map(int, found.groups()))
