@@ -2,15 +2,19 @@
 
 import os
 import re
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
+from html import unescape
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from quaderno.config import Config
-from quaderno.files import pages
+from quaderno.files import links, pages
 from tests.contract.files_fixtures import Visitor, World, running_page, running_world
-from tests.contract.storage_fixtures import new_config
+from tests.contract.storage_fixtures import eventually, new_config
 
 # Bytes of the large file; 2 GB with the soak tests.
 SIZE = 2_000_000_000 if os.environ.get("QUADERNO_SOAK") else 256 << 20
@@ -166,3 +170,31 @@ def test_a_store_that_is_away_is_told(world: World, alice: Visitor) -> None:
         assert answer.json()["message"].startswith("The object store does not answer now")
     finally:
         world.store.start()
+
+
+def test_downloads_by_links_hold_up_nobody_who_is_logged_in(
+    world: World, elsewhere: Config, alice: Visitor
+) -> None:
+    """Whoever has a link may begin many, and read none of them."""
+    world.s3.put_object(Bucket="alice", Key="shared.bin", Body=bytes(8 << 20))
+    page = alice.submit("share", key="shared.bin", seconds="600")
+    found = re.search(r'id="link"[^>]* value="([^"]+)"', page.text)
+    assert found, page.text
+    link = urlsplit(unescape(found[1]))
+    request = f"GET {link.path}?{link.query} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    with ExitStack() as stack:
+        for _ in range(links.AT_ONCE):
+            slow = stack.enter_context(socket.socket())
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.settimeout(60)
+            slow.connect(("127.0.0.1", elsewhere.ports.files))
+            slow.sendall(request)
+            assert slow.recv(12) == b"HTTP/1.1 200"
+        refused = alice.get(f"{link.path}?{link.query}")
+        assert refused.status_code == 503
+        assert "Many people download by links now" in refused.text
+        mine = alice.see("download", area="home", key="shared.bin")
+        assert (mine.status_code, len(mine.content)) == (200, 8 << 20)
+    eventually(
+        lambda: alice.get(f"{link.path}?{link.query}").status_code == 200, 60, "there is room again"
+    )

@@ -27,6 +27,7 @@ from quaderno.files import (
     bucketing,
     changing,
     linking,
+    links,
     pages,
     previewing,
     relaying,
@@ -145,6 +146,10 @@ async def serve(config: Config) -> None:
     async with (
         httpx.AsyncClient(base_url=auth.api_url, trust_env=False) as hub,
         httpx.AsyncClient(timeout=httpx.Timeout(20, connect=3, pool=None)) as streams,
+        httpx.AsyncClient(
+            timeout=httpx.Timeout(20, connect=3, pool=links.WAIT),
+            limits=httpx.Limits(max_connections=links.AT_ONCE),
+        ) as for_links,
     ):
         site = Site(
             config,
@@ -152,6 +157,7 @@ async def serve(config: Config) -> None:
             pages.environment(config),
             ThreadPoolExecutor(_THREADS, "store"),
             streams,
+            for_links,
         )
         server = HTTPServer(
             application(config, site),

@@ -180,13 +180,20 @@ class DownloadHandler(Handler):
         asked = {h: self.request.headers[h] for h in _ASKED_ON if h in self.request.headers}
         asked["Accept-Encoding"] = "identity"
         try:
-            async with self.site.streams.stream("GET", address, headers=asked) as answer:
+            async with self.streams.stream("GET", address, headers=asked) as answer:
                 self.head(answer)
                 async for chunk in answer.aiter_raw(1 << 20):
                     self.write(chunk)
                     await self.flush()
+        except httpx.PoolTimeout as error:
+            raise problems.busy() from error
         except httpx.HTTPError as error:
             raise problems.store_away() from error
+
+    @property
+    def streams(self) -> httpx.AsyncClient:
+        """By which the store is asked."""
+        return self.site.streams
 
     def head(self, answer: httpx.Response) -> None:
         """What comes before the content."""

@@ -35,6 +35,7 @@ class Site:
     templates: jinja2.Environment
     threads: ThreadPoolExecutor  # a store that hangs keeps these and no others
     streams: httpx.AsyncClient
+    for_links: httpx.AsyncClient  # of those who need no login, so that they hold up nobody else
 
 
 class Handler(HubOAuthenticated, web.RequestHandler):

@@ -70,11 +70,17 @@ class SharedHandler(DownloadHandler, _Sealing):
         self._sealed = sealed
         try:
             # Its content is of no concern, and may be anything: it is in a bucket of the maker's.
-            async with self.site.streams.stream("GET", sealed.note) as note:
+            async with self.streams.stream("GET", sealed.note) as note:
                 self._still(note)
+        except httpx.PoolTimeout as error:
+            raise problems.busy() from error
         except httpx.HTTPError as error:
             raise problems.store_away() from error
         await self.pass_on(sealed.object)
+
+    @property
+    def streams(self) -> httpx.AsyncClient:
+        return self.site.for_links
 
     def key(self) -> str:
         return self._sealed.key

@@ -24,6 +24,7 @@ from quaderno.files.store import Store, asking
 
 FOLDER = ".quaderno/links/"  # of the notes, in the personal bucket
 MOST_SHOWN = 100
+AT_ONCE, WAIT = 64, 5  # downloads by links, and seconds that one more waits
 LONGEST = 7 * 24 * 3600  # seconds; keys end sooner
 _MOST_BYTES = 10_000  # of a note: two names of an object
 

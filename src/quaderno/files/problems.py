@@ -75,3 +75,11 @@ def store_away() -> PageError:
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The object store does not answer now: try again in a moment. Nothing is lost.",
     )
+
+
+def busy() -> PageError:
+    """As many download by links as may at once."""
+    return PageError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Many people download by links now: try again in a moment.",
+    )
