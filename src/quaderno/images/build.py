@@ -96,8 +96,14 @@ def build_base(config: Config, progress: Progress, variant: str = "base") -> Non
 @contextmanager
 def _alone() -> Iterator[None]:
     """Of several instances on this machine that build at once, one does, and the others find it
-    done: they wait here."""
-    with _TURN.open("w") as turn:
+    done: they wait here. Raises HostError."""
+    try:
+        turn = _TURN.open("w")
+    except OSError as error:
+        raise HostError(
+            f"{_TURN} cannot be opened: {error.strerror}", "Run it with sudo"
+        ) from error
+    with turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         yield
 

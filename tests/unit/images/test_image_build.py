@@ -8,11 +8,13 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from quaderno import config as configuration
 from quaderno.config import Config
+from quaderno.errors import HostError
 from quaderno.images import build
 
 ROOT = Path(__file__).parents[3]
@@ -110,3 +112,13 @@ def test_reference_is_the_catalogues(config: Config) -> None:
     image = {"name": "base", "display_name": "Base", "reference": "site/base:1"}
     data["servers"]["images"] = [{**image, "name": "other", "reference": "site/other:1"}, image]
     assert build.base_reference(Config.model_validate(data)) == "site/base:1"
+
+
+def test_whoever_cannot_wait_for_their_turn_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = SimpleNamespace()
+    monkeypatch.setattr(build, "new_engine", lambda: engine)
+    monkeypatch.setattr(build, "_TURN", tmp_path / "no-directory" / "lock")
+    with pytest.raises(HostError, match="lock cannot be opened"):
+        build.build_base(configuration.generate(tmp_path), lambda _: None)
