@@ -15,6 +15,8 @@ import base64
 import functools
 import json
 import math
+import socket
+import struct
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -33,6 +35,7 @@ READ_TIMEOUT = 3.0  # seconds for a client to send all it has to
 HUB_TIMEOUT = 6.0  # seconds; clients hear of it before 10 are over
 FORCE_NEW = -1  # `min_valid_period` of a client that wants a token issued now
 _AS_LONG_AS_POSSIBLE = 10**9  # seconds
+_UCRED = struct.Struct("3i")  # process, user, group
 _KEY_BYTES, _NONCE_BYTES, _MAC_BYTES = 32, 24, 16
 
 Json = dict[str, Any]
@@ -75,6 +78,8 @@ class Agent:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await _read(reader, lambda data: _is_json(data) or _is_key(data))
+        if not _is_here(writer):
+            raise RefusedError("Tokens are for programs that run in this server")
         if first.startswith(b"{"):
             writer.write(_encoded(await self.answer(first)))
             return
@@ -175,6 +180,18 @@ class Agent:
 def _make_room(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
+
+
+def _is_here(writer: asyncio.StreamWriter) -> bool:
+    """Whether the client runs in this container.
+
+    Modes keep other users out, but a process of the node with this user's number gets past them
+    through /proc. It has no process id here: unix(7), SO_PEERCRED, and pid_namespaces(7).
+    """
+    peer = writer.get_extra_info("socket")
+    found = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    process, _, _ = _UCRED.unpack(found)
+    return bool(process)
 
 
 def _text(request: Json, name: str) -> str:

@@ -1,5 +1,6 @@
 """oidc-agent's own clients in a server of the base image, with a hub that tests can break."""
 
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -147,6 +148,29 @@ def test_the_socket_is_the_users_alone(anna: Server) -> None:
     code = "import os, socket; socket.socket(socket.AF_UNIX).connect(os.environ['OIDC_SOCK'])"
     somebody = anna.container.exec_run(["python", "-c", code], user="65534")
     assert b"PermissionError" in somebody.output
+
+
+@pytest.mark.parametrize(
+    ("user", "words"), [(1000, "for programs that run in this server"), (65534, "PermissionError")]
+)
+def test_no_process_of_the_node_gets_a_token(anna: Server, user: int, words: str) -> None:
+    """Not even one that has the number of the server's user."""
+    anna.container.reload()
+    inside = f"/proc/{anna.container.attrs['State']['Pid']}/root"
+    path = inside + anna.printed("echo $OIDC_SOCK")
+    code = (
+        "import socket\n"
+        "with socket.socket(socket.AF_UNIX) as client:\n"
+        f"    client.connect('{path}')\n"
+        """    client.send(b'{"request": "access_token", "account": "infncloud"}')\n"""
+        "    print(client.recv(10000).decode())\n"
+    )
+    done = subprocess.run(
+        ["python3", "-c", code], user=user, group=100, extra_groups=[], cwd="/",
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert words in done.stdout + done.stderr
+    assert "access_token" not in done.stdout
 
 
 def test_the_example_runs_as_it_is(
