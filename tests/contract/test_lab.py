@@ -11,7 +11,7 @@ import docker
 import httpx
 import pytest
 from docker.models.networks import Network
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, Route, expect, sync_playwright
 
 from quaderno import config as configuration
 from quaderno.images import build
@@ -139,6 +139,25 @@ def page(browser_page: Page, hub: Hub, lab: httpx.Client) -> Page:
 
 def _item(page: Page) -> Locator:
     return page.locator("#quaderno-storage")
+
+
+def test_jupyterlab_starts_while_nothing_of_this_answers(
+    browser_page: Page, hub: Hub, lab: httpx.Client
+) -> None:
+    """It waits for the small script that announces the parts, and for nothing else."""
+    held: list[Route] = []
+    released: list[bool] = []
+    parts = re.compile(r"/extensions/quaderno/static/(?!remoteEntry)")
+    browser_page.route(parts, lambda route: route.continue_() if released else held.append(route))
+    with browser_page.expect_request(parts, timeout=60_000):
+        browser_page.goto(f"{lab.base_url}lab?reset")
+    card = browser_page.locator(".jp-LauncherCard[data-category='Notebook']").first
+    expect(card).to_be_visible(timeout=60_000)
+    expect(_item(browser_page)).to_have_count(0)
+    released.append(True)
+    for route in held:
+        route.continue_()
+    expect(_item(browser_page)).to_have_text("Saved", timeout=60_000)
 
 
 def test_the_servers_own_routes_are_for_its_user(lab: httpx.Client, hub: Hub) -> None:
