@@ -47,7 +47,8 @@ class Observed:
 
     `refused` is the engine's reason not to start it, `ended` the exit status of one that ended,
     `status` and `open_status` are those of HTTP answers: of `api`, and of a person's files to
-    somebody who has not logged in. `listening` are TCP ports, those on loopback only excepted.
+    somebody who has not logged in. `listening` are TCP ports, without those that are `inside`: on
+    loopback only.
     """
 
     refused: str = ""
@@ -59,6 +60,7 @@ class Observed:
     open_status: int | None = None
     jupyterhub: str | None = None
     listening: frozenset[int] = frozenset()
+    inside: frozenset[int] = frozenset()
     unwritable: tuple[str, ...] | None = ()
     has_server_package: bool = True
 
@@ -162,11 +164,19 @@ _INSTALL = f'Install what {PROGRAM} needs and let the Dockerfile end with CMD ["
 
 
 def _silent(seen: Observed) -> Point:
-    others = ", ".join(map(str, sorted(seen.listening - {PORT})))
-    where = f"it listens on port {others}" if others else "nothing listens"
+    if others := seen.listening - {PORT}:
+        where = f"it listens on port {_ports(others)}"
+    elif seen.inside:
+        where = f"it listens on 127.0.0.1 only, on port {_ports(seen.inside)}"
+    else:
+        where = "nothing listens"
     hint = f"Listen on 0.0.0.0:{PORT}, as JUPYTERHUB_SERVICE_URL says: {PROGRAM} does"
     found = f"no answer on port {PORT} within {seen.waited:.0f} s; {where}"
     return Point("port", "error", found, hint)
+
+
+def _ports(numbers: frozenset[int]) -> str:
+    return ", ".join(map(str, sorted(numbers)))
 
 
 def _closed(seen: Observed) -> Point:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from quaderno import terminal
 from quaderno.arguments import Dir, Json, load
 from quaderno.config import CONFIG_FILE, Config, Image
+from quaderno.config.kinds import is_reference
 from quaderno.contract import Point, kept
 from quaderno.errors import ConfigError
 from quaderno.quantities import say_amount
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
     from quaderno.stock import Listed
 
 image_app = typer.Typer(help="Container images of people's servers.")
+
+
+def _reference(value: str | None) -> str | None:
+    """Of an argument or option. Raises ConfigError when it cannot name an image."""
+    if value is not None and not is_reference(value):
+        raise ConfigError(
+            f"{value!r} is not an image reference",
+            "Such as registry.example.org/group/image:tag, without capitals and spaces",
+        )
+    return value
+
 
 NoNetwork = Annotated[
     bool, typer.Option("--no-network", help="Let the server reach nothing but the hub.")
@@ -45,7 +57,9 @@ def image_build(
         typer.Argument(metavar="[DIR]", help="Directory of a Dockerfile; the base image if unset."),
     ] = None,
     directory: Dir = None,
-    tag: Annotated[str | None, typer.Option(help="Name of the image that is built.")] = None,
+    tag: Annotated[
+        str | None, typer.Option(callback=_reference, help="Name of the image of DIR.")
+    ] = None,
     add: Add = None,
     title: Title = "",
     about: About = "",
@@ -58,19 +72,47 @@ def image_build(
 
     config = load(directory)
     if source is None:
-        build.build_base(config, progress, "minimal" if minimal else "base")
+        if tag is not None:
+            raise ConfigError(
+                f"there is no directory from which to build {tag}",
+                f"quaderno image build DIR --tag {tag}",
+            )
+        variant = "minimal" if minimal else "base"
+        reference = build.base_reference(config, variant)
+        image = _entry(config, directory, reference, add, title, about)
+        build.build_base(config, progress, variant)
+        if image:
+            _finish(config, directory, reference, image)
         return
-    if tag is None or not (source / "Dockerfile").is_file():
-        raise ConfigError(f"{source} needs a Dockerfile, and the image a --tag", "See --help")
-    image = _entry(add, tag, title, about)
+    tag = _tag_for(source, tag, minimal=minimal)
+    image = _entry(config, directory, tag, add, title, about)
     build.build(source.absolute(), tag, {}, build.new_log(config), progress)
     _finish(config, directory, tag, image)
 
 
+def _tag_for(source: Path, tag: str | None, *, minimal: bool) -> str:
+    """The name of the image of `source`. Raises ConfigError when none can be built so."""
+    if minimal:
+        raise ConfigError(f"--minimal is the base image's, not that of {source}", "Leave one out")
+    if not (source / "Dockerfile").is_file():
+        raise ConfigError(
+            f"there is no file {source / 'Dockerfile'}", "Name the directory that has one"
+        )
+    if tag is None:
+        raise ConfigError(
+            f"the image of {source} has no name yet",
+            f"quaderno image build {source} --tag NAME:VERSION",
+        )
+    return tag
+
+
 @image_app.command("adapt")
 def image_adapt(
-    source: Annotated[str, typer.Argument(help="Reference of an image with Python and pip.")],
-    tag: Annotated[str, typer.Option(help="Name of the image that is built.")],
+    source: Annotated[
+        str,
+        typer.Argument(callback=_reference, help="Reference of an image with Python and pip."),
+    ],
+    tag: Annotated[str, typer.Option(callback=_reference, help="Name of the image that is built.")],
     directory: Dir = None,
     add: Add = None,
     title: Title = "",
@@ -80,17 +122,24 @@ def image_adapt(
     image, and check it."""
     from quaderno.images import adapt
 
-    config, image = load(directory), _entry(add, tag, title, about)
+    config = load(directory)
+    image = _entry(config, directory, tag, add, title, about)
     adapt.adapt(config, source, tag, progress)
     _finish(config, directory, tag, image)
 
 
-def _entry(name: str | None, tag: str, title: str, about: str) -> Image | None:
+def _entry(
+    config: Config, directory: Path | None, tag: str, name: str | None, title: str, about: str
+) -> Image | None:
     """The catalogue's entry that is asked for, if any; raises ConfigError before time is spent."""
+    from quaderno.config import catalogue
+
     if name is None:
         return None
     try:
-        return Image(name=name, display_name=title or name, description=about, reference=tag)
+        image = Image(name=name, display_name=title or name, description=about, reference=tag)
+        catalogue.offers((directory or config.dir) / CONFIG_FILE, config.servers.images, image)
+        return image
     except ValidationError as error:
         raise ConfigError(
             f"{name} is no name for an image", "Lower-case letters, digits and hyphens, at most 40"
@@ -115,7 +164,9 @@ def _finish(config: Config, directory: Path | None, tag: str, image: Image | Non
 
 @image_app.command("check")
 def image_check(
-    image: Annotated[str, typer.Argument(help="Reference of an image on this machine.")],
+    image: Annotated[
+        str, typer.Argument(callback=_reference, help="Reference of an image on this machine.")
+    ],
     directory: Dir = None,
     no_network: NoNetwork = False,
     timeout: Timeout = None,

@@ -8,8 +8,8 @@ from rich.table import Table
 
 _TABLE_WIDTH = 200  # characters; a narrower terminal wraps lines rather than losing their ends
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
+out = Console(highlight=False, emoji=False, soft_wrap=True)
+err = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
 
 
 def progress(message: str) -> None:
@@ -44,7 +44,7 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
     grid = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         grid.add_row(*(escape(cell) for cell in row))
-    Console(highlight=False, width=max(out.width, _TABLE_WIDTH)).print(grid)
+    Console(highlight=False, emoji=False, width=max(out.width, _TABLE_WIDTH)).print(grid)
 
 
 def storage(users: list[dict[str, Any]] | None) -> None:

@@ -36,6 +36,7 @@ _PREFIX = "/user/quaderno-check/"
 _LOOK_EVERY = 0.2  # seconds
 _PATIENCE = 30.0  # seconds, for a program in the container
 _LISTENING = "0A"  # state of a socket in /proc/net/tcp (proc(5))
+_ENGINES_DNS = ipaddress.ip_address("127.0.0.11")
 _CPU_PERIOD = 100_000  # microseconds
 
 
@@ -58,8 +59,9 @@ def check(
         points = contract.of_image(attributes, client.version()["Arch"])
         if not contract.kept(points):
             return points
-        progress(f"Starting a server of {reference}")
-        trial = _Trial(config, client, reference, timeout or config.servers.http_timeout)
+        patience = timeout or config.servers.http_timeout
+        progress(f"Starting a server of {reference}, which has {patience:g} s to answer")
+        trial = _Trial(config, client, reference, patience)
         return points + contract.of_server(trial.observe(network), version("jupyterhub"))
 
 
@@ -156,7 +158,8 @@ class _Trial:
     def _without_answer(self, container: str, seen: Observed) -> Observed:
         state = self._state(container)
         if state["Running"]:
-            return replace(seen, listening=_ports_of(state["Pid"]))
+            listening, inside = _ports_of(state["Pid"])
+            return replace(seen, listening=listening, inside=inside)
         lines = self.client.logs(container, tail=20).decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return replace(
@@ -244,25 +247,29 @@ class _HubHandler(BaseHTTPRequestHandler):
         """Nothing to the operator's terminal."""
 
 
-def _ports_of(process: int) -> frozenset[int]:
-    """The TCP ports on which others reach the network namespace of `process`; none if unknown."""
+def _ports_of(process: int) -> tuple[frozenset[int], frozenset[int]]:
+    """Those of `listening_ports` in the network namespace of `process`; none if unknown."""
     try:
         tables = [Path(f"/proc/{process}/net/{name}").read_text() for name in ("tcp", "tcp6")]
     except OSError:
-        return frozenset()
-    return frozenset().union(*map(listening_ports, tables))
+        return frozenset(), frozenset()
+    return listening_ports("".join(tables))
 
 
-def listening_ports(table: str) -> frozenset[int]:
-    """The listening ports of a table in the form of /proc/net/tcp or tcp6 (proc(5)), those of the
-    loopback address excepted."""
-    rows = [line.split() for line in table.splitlines()[1:]]
+def listening_ports(tables: str) -> tuple[frozenset[int], frozenset[int]]:
+    """The listening ports in the form of /proc/net/tcp and tcp6 (proc(5)): those that others
+    reach, and those on loopback, without the engine's own."""
+    rows = [line.split() for line in tables.splitlines()]
     local = [row[1].split(":") for row in rows if row[3] == _LISTENING]
-    return frozenset(int(port, 16) for address, port in local if not _is_loopback(address))
+    sockets = [(_address(address), int(port, 16)) for address, port in local]
+    reached = frozenset(port for address, port in sockets if not address.is_loopback)
+    return reached, frozenset(
+        port for address, port in sockets if address.is_loopback and address != _ENGINES_DNS
+    )
 
 
-def _is_loopback(address: str) -> bool:
-    """`address` is in words of 32 bits, hexadecimal numbers in this machine's byte order."""
-    words = (int(address[i : i + 8], 16) for i in range(0, len(address), 8))
-    found = ipaddress.ip_address(b"".join(socket.ntohl(w).to_bytes(4, "big") for w in words))
-    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+def _address(words: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """From `words` of 32 bits, hexadecimal numbers in this machine's byte order."""
+    numbers = (int(words[i : i + 8], 16) for i in range(0, len(words), 8))
+    found = ipaddress.ip_address(b"".join(socket.ntohl(n).to_bytes(4, "big") for n in numbers))
+    return getattr(found, "ipv4_mapped", None) or found

@@ -86,6 +86,15 @@ def test_a_failed_build_shows_its_last_lines(tmp_path: Path, image: str) -> None
     assert any("cause" in line for line in lines)
 
 
+def test_a_build_from_a_base_image_that_is_not_here_says_where_to_find_its_name(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM quaderno/base:of-no-version\nRUN true\n")
+    with pytest.raises(HostError, match="quaderno/failing could not be built") as caught:
+        build.build(tmp_path, "quaderno/failing", {}, tmp_path / "log", print)
+    assert "quaderno image list" in caught.value.hint
+
+
 def test_parent_is_made_where_no_registry_has_it(
     engine: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from quaderno import __version__, checks, cli, people, stack
+from quaderno import __version__, checks, cli, people, stack, terminal
 from quaderno.checks import Finding
 from quaderno.errors import ConfigError
 
@@ -182,8 +182,35 @@ def test_password_is_made_when_nobody_can_be_asked() -> None:
     assert len(password) >= 20
 
 
-def test_image_build_wants_a_dockerfile_and_a_tag(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "DIR", "--tag", "x"], "there is no file DIR/Dockerfile"),
+        (["build", "DIR/made"], "the image of DIR/made has no name yet"),
+        (["build", "DIR/made", "--tag", "x", "--minimal"], "--minimal is the base image's"),
+        (["build", "DIR/made", "--tag", "A b"], "'A b' is not an image reference"),
+        (["build", "DIR/made", "--tag", "x", "--add", "A"], "A is no name for an image"),
+        (["build", "DIR/made", "--tag", "x", "--add", "base"], "by the name base"),
+        (["build", "--tag", "x"], "there is no directory from which to build x"),
+        (["adapt", "A b", "--tag", "x"], "'A b' is not an image reference"),
+        (["adapt", "x", "--tag", "A b"], "'A b' is not an image reference"),
+        (["check", ""], "'' is not an image reference"),
+    ],
+)
+def test_what_no_image_can_be_made_of_is_said_at_once(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
     CliRunner().invoke(cli.app, ["init", "--dir", str(tmp_path)])
-    command = ["image", "build", str(tmp_path), "--tag", "x", "--dir", str(tmp_path)]
-    result = CliRunner().invoke(cli.app, command)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "Dockerfile").write_text("FROM scratch\n")
+    command = [argument.replace("DIR", str(tmp_path)) for argument in arguments]
+    result = CliRunner().invoke(cli.app, ["image", *command, "--dir", str(tmp_path)])
     assert isinstance(result.exception, ConfigError)
+    assert message.replace("DIR", str(tmp_path)) in result.exception.message
+    assert result.exception.hint
+    assert result.output == ""
+
+
+def test_what_a_build_prints_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.progress("jovyan:x:1000:100: [bold]")
+    assert capsys.readouterr().out == "· jovyan:x:1000:100: [bold]\n"

@@ -43,6 +43,10 @@ def test_what_is_dumped_loads_as_the_same(config: Config) -> None:
         ({"servers": {"network": "10.0.0.0/8"}}, "the network must be between a /16 and a /27"),
         ({"servers": {"memory": {"default": "2 GB"}}}, "is not an amount of memory"),
         ({"ports": {"web": 8000, "hub": 8000}}, "`hub` and `web` are both 8000"),
+        (
+            {"servers": {"images": [{"name": "a", "display_name": "A", "reference": "A b"}]}},
+            "servers.images.0.reference: expected an image reference such as",
+        ),
         ({"public_url": "example.org"}, "expected http(s)://host[:port]"),
         ({"public_url": "http://h:99999"}, "public_url: expected http(s)://host[:port]"),
         ({"public_url": "http://[::1"}, "public_url: expected http(s)://host[:port]"),

@@ -64,6 +64,7 @@ def test_an_image_says_what_is_wrong_with_it(
         (Observed(ended=0), {"start": "error"}, "without a word"),
         (Observed(ended=137, out_of_memory=True), {"start": "error"}, "more memory"),
         (Observed(listening=frozenset({80})), {"port": "error"}, "listens on port 80"),
+        (Observed(inside=frozenset({8888})), {"port": "error"}, "on 127.0.0.1 only, on port 8888"),
         (Observed(), {"port": "error"}, "nothing listens"),
         (Observed(status=404), {"start": "error"}, "answers 404"),
         (Observed(status=200, open_status=200), {"login": "error", "jupyterhub": "error"}, "body"),
@@ -123,4 +124,6 @@ def test_ports_that_others_reach() -> None:
     table += "".join(
         f"   {i}: {local} 00000000:0000 {state}\n" for i, (local, state) in enumerate(rows)
     )
-    assert trial.listening_ports(table) == {8888, 80}
+    reached, inside = trial.listening_ports(table)
+    assert reached == {8888, 80}
+    assert inside == {8080, 81, 82}

@@ -22,14 +22,8 @@ def add(file: Path, image: Image) -> bool:
     author can add to.
     """
     before = load_file(file)
-    for offered in before.servers.images:
-        if offered.name == image.name:
-            if offered.reference == image.reference:
-                return False
-            raise ConfigError(
-                f"{file} offers {offered.reference} by the name {image.name}",
-                "Choose another --add, or edit servers.images",
-            )
+    if offers(file, before.servers.images, image):
+        return False
     wanted = [*before.servers.images, image]
     new = file.with_name(f".{file.name}.new")
     text = with_image(file.read_text(encoding="utf-8"), image, before.servers.images)
@@ -41,6 +35,20 @@ def add(file: Path, image: Image) -> bool:
     finally:
         new.unlink(missing_ok=True)
     return True
+
+
+def offers(file: Path, images: list[Image], image: Image) -> bool:
+    """Whether `image` is among the `images` of the configuration `file`.
+
+    Raises ConfigError when its name is another's.
+    """
+    offered = next((each.reference for each in images if each.name == image.name), None)
+    if offered in (None, image.reference):
+        return offered is not None
+    raise ConfigError(
+        f"{file} offers {offered} by the name {image.name}",
+        "Choose another --add, or edit servers.images",
+    )
 
 
 def _write(path: Path, text: str, like: os.stat_result) -> None:

@@ -1,6 +1,7 @@
 """The kinds of values that settings have, each with what it must look like."""
 
 import base64
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -11,6 +12,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 from quaderno.quantities import format_memory, parse_memory
 
 _KEY_BYTES = 32
+# The grammar of github.com/distribution/reference, without the length limits it checks later.
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]{1,5})?)"
+_REFERENCE = re.compile(
+    rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
+    re.ASCII,
+)
+_REFERENCE_LENGTH = 512
 
 
 class NeededBy:
@@ -40,6 +50,17 @@ def _is_url(value: str) -> bool:
         return False
     extra = parts.query or parts.fragment or "@" in parts.netloc
     return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not extra
+
+
+def is_reference(value: str) -> bool:
+    """Whether `value` can name an image."""
+    return len(value) <= _REFERENCE_LENGTH and bool(_REFERENCE.fullmatch(value))
+
+
+def _reference(value: str) -> str:
+    if not is_reference(value):
+        raise ValueError("expected an image reference such as registry.example.org/group/image:tag")
+    return value
 
 
 def group_name(name: str) -> str:
@@ -91,6 +112,7 @@ Limit = Annotated[Memory, Field(ge=0)]  # 0 is no limit
 Port = Annotated[int, Field(ge=1, le=65535)]
 Url = Annotated[str, AfterValidator(_url)]
 Origin = Annotated[str, AfterValidator(_origin)]  # RFC 6454, without a trailing slash
+Reference = Annotated[str, AfterValidator(_reference)]
 Group = Annotated[str, Field(min_length=1), AfterValidator(group_name)]
 Secret = Annotated[
     SecretStr,

@@ -21,6 +21,7 @@ from quaderno.config.kinds import (
     Memory,
     NeededBy,
     Port,
+    Reference,
     Secret,
     Url,
 )
@@ -246,7 +247,7 @@ class Image(Section):
     )
     display_name: str = Field(description="Name that people see.")
     description: str = Field("", description="One line about what is inside.")
-    reference: str = Field(description="Image reference, as for `docker pull`.")
+    reference: Reference = Field(description="Image reference, as for `docker pull`.")
     groups: list[Group] = Field(
         [], description="Groups whose members may use it; everybody when empty."
     )

@@ -5,7 +5,6 @@ Pure: reads the configuration, touches nothing.
 """
 
 import math
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,21 +12,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from quaderno.config import Config, Image
+from quaderno.config.kinds import is_reference
 from quaderno.errors import OptionsError
 from quaderno.quantities import format_memory, parse_memory
 
 KEYS = ("image", "cpu", "memory", "gpu", "wait")
 # Field of the form for an image of one's own; when filled in it wins over the drop-down.
 OWN_IMAGE_FIELD = "own_image"
-
-# The grammar of github.com/distribution/reference, without the length limits it checks later.
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]{1,5})?)"
-_REFERENCE = re.compile(
-    rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*"
-    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
-    re.ASCII,
-)
 
 
 @dataclass(frozen=True)
@@ -247,7 +238,7 @@ def permitted(config: Config, value: Any, groups: Collection[str]) -> str:
         if value in (image.name, image.reference):
             return image.reference
     names = ", ".join(image.name for image in images)
-    if not isinstance(value, str) or len(value) > 512 or not _REFERENCE.fullmatch(value):
+    if not isinstance(value, str) or not is_reference(value):
         raise OptionsError(
             f"{quote(value)} is not an image: use a name of the catalogue ({names})"
             " or an image reference such as registry.example.org/group/image:tag."

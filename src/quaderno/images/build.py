@@ -63,6 +63,9 @@ _STAGES = {
 # A stage that has no name is called so by some clients, and not at all by others.
 _STEP = re.compile(r"#\d+ \[(?:(\S+) +)?(\d+/\d+)\] (.*)")
 _STEP_WIDTH = 100  # characters
+# What BuildKit prints and nobody needs to know of a failure.
+_NOISE = re.compile(r"(#\d+ (sha256:.*|DONE .*|CACHED|transferring .*|extracting .*)|-+)?")
+_NO_PARENT = re.compile(r" > \[internal\] load metadata for docker\.io/quaderno/(base|minimal):")
 _LAST_LINES = 15
 
 
@@ -210,10 +213,19 @@ def build(
     if code:
         for line in last_lines:
             progress(line)
-        raise HostError(
-            f"The image {reference} could not be built",
-            f"All output is in {log}; are the package archives reachable, is there disk space?",
+        raise HostError(f"The image {reference} could not be built", _remedy(last_lines, log))
+
+
+def _remedy(last_lines: list[str], log: Path) -> str:
+    if any(_NO_PARENT.match(line) for line in last_lines):
+        return (
+            "Its Dockerfile starts FROM a base image of another version, which is not here: "
+            "`quaderno image list` shows this one's"
         )
+    return (
+        f"The lines above end with the reason, all output is in {log}. "
+        "Are the package archives reachable, is there disk space?"
+    )
 
 
 @contextmanager
@@ -245,8 +257,16 @@ def _run(command: list[str], log: Path, progress: Progress) -> tuple[list[str], 
         for line in _announced(iter(process.stdout or ()), progress):
             output.write(line)
             output.flush()
-            last_lines.append(line.rstrip())
+            if not _NOISE.fullmatch(line.rstrip()):
+                last_lines.append(_shortened(line.rstrip()))
     return list(last_lines), process.returncode
+
+
+def _shortened(line: str) -> str:
+    """Without the middle of a command that is repeated whole."""
+    if len(line) <= 2 * _STEP_WIDTH:
+        return line
+    return f"{line[:_STEP_WIDTH]} ... {line[-_STEP_WIDTH:]}"
 
 
 def _announced(lines: Iterator[str], progress: Progress) -> Iterator[str]:
