@@ -39,3 +39,12 @@ def say_amount(amount: int) -> str:
             digits = 1 if value < 10 and round(value, 1) % 1 else 0
             return f"{value:.{digits}f} {unit}B"
     return "1 byte" if amount == 1 else f"{amount} bytes"
+
+
+def say_time(seconds: int) -> str:
+    """`seconds` for people, exactly: "1 hour", "59 minutes", "61 seconds"."""
+    for unit, length in (("hour", 3600), ("minute", 60), ("second", 1)):
+        if seconds % length == 0 and seconds >= length:
+            count = seconds // length
+            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+    return "0 seconds"

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from tornado import web
 
-from quaderno.files import BASE, links, pages, places
+from quaderno.files import BASE, app, links, pages, places
 from tests.contract.files_fixtures import Visitor, World, running_world
 from tests.contract.storage_fixtures import eventually
 from tests.secret_settings import secret_values
@@ -177,6 +178,59 @@ def test_the_quota_is_the_hub_s_word(world: World) -> None:
     assert told["quota"] == {"used": 7, "limit": 8, "text": "7 bytes of 8 bytes used"}
 
 
+def test_a_folder_under_a_key_of_1024_bytes(world: World) -> None:
+    """The longest that there are: listed, downloaded, renamed."""
+    alice, folder = world.alice, ("k" * 250 + "/") * 4
+    key, other = folder + "x" * 20, folder + "y" * 20
+    assert len(key) == places.MOST_BYTES
+    world.s3.put_object(Bucket="alice", Key=key, Body=b"far down")
+    assert names_on(alice.see("", prefix=folder)) == ["x" * 20]
+    found = httpx.get(alice.see("download", key=key).headers["location"])
+    assert found.content == b"far down"
+    long = alice.submit("transfer", key=key, to=folder, name="y" * 21, how="move")
+    assert "1 to 1,024 bytes; this one has 1,025" in sentence(long)
+    assert alice.submit("transfer", key=key, to=folder, name="y" * 20, how="move").is_redirect
+    assert names_on(alice.see("", prefix=folder)) == ["y" * 20]
+    assert world.s3.get_object(Bucket="alice", Key=other)["Body"].read() == b"far down"
+    assert alice.submit("delete", area="home", key="k" * 250 + "/", sure="yes").is_redirect
+
+
+def posts(world: World) -> list[str]:
+    """The pages that take a POST, of all that the program has."""
+    nobody: Any = None
+    rules: Any = app.application(world.config, nobody).wildcard_router.rules
+    return [
+        rule.matcher.regex.pattern.removeprefix(BASE).rstrip("$")
+        for rule in rules
+        if any("post" in one.__dict__ for one in rule.target.__mro__[:-1] if one not in _TORNADO)
+    ]
+
+
+_TORNADO = web.RequestHandler.__mro__
+
+
+def test_every_change_wants_the_token_of_its_own_login(world: World) -> None:
+    """None, a guess, and that of somebody else are refused, in a form and from a script."""
+    world.s3.put_object(Bucket="alice", Key="stays", Body=b"x")
+    with Visitor(world.config) as bob:
+        bob.log_in("bob")
+        theirs = bob.xsrf()
+    fields = {"area": "home", "key": "stays", "sure": "yes", "to": "", "name": "n", "how": "move"}
+    found = posts(world)
+    assert {"delete", "transfer", "share", "take-back", "new-bucket", "sign", "undo"} <= {*found}
+    for page in found:
+        for token in (None, "guess", theirs):
+            form = fields if token is None else fields | {"_xsrf": token}
+            script = {"Sec-Fetch-Mode": "cors", "Connection": "close"}
+            script |= {"X-XSRFToken": token} if token else {}
+            sent = world.alice.post(BASE + page, headers=script)
+            assert sent.status_code == 403, f"{page} with {token}"
+            if page != "relay":  # which no form is for, and which reads no body that it refuses
+                sent = world.alice.post(BASE + page, data=form)
+                assert sent.status_code == 403, f"{page} with {token}"
+    assert world.s3.get_object(Bucket="alice", Key="stays")["Body"].read() == b"x"
+
+
 def test_a_link_lives_as_long_as_it_says(world: World) -> None:
     alice, key = world.alice, "shared.txt"
     world.s3.put_object(Bucket="alice", Key=key, Body=b"for all")
@@ -186,6 +240,10 @@ def test_a_link_lives_as_long_as_it_says(world: World) -> None:
     assert "for 3 seconds" in page.text
     address = unescape(found[1])
     eventually(lambda: httpx.get(address).status_code == 410, 30, "the link ends")
+    offered = re.findall(r'<option value="(.*?)">(.*?)</option>', page.text)
+    assert offered[-1] == ("longest", "59 minutes (longest)")
+    longest = alice.submit("share", key=key, seconds="longest").text
+    assert "for 59 minutes from now" in longest
     refused = alice.submit("share", key=key, seconds="43200")
     assert refused.status_code == 400
     most = re.search(r"live for (\d+) seconds at most", sentence(refused))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -182,7 +183,35 @@ def test_it_looks_cared_for_and_has_no_serious_barrier(
                 assert width <= view["width"], f"{address} is {width} pixels wide"
         page.goto(shown[0])
         expect(page.get_by_text("24 GB of 200 GB used")).to_be_visible()
+        expect(page.get_by_text("of your quota is used")).to_be_hidden()
         screenshot(page, "web-files" if scheme == "light" else "web-files-dark")
+
+
+def test_the_bar_says_so_from_80_per_cent_on_and_times_are_local(
+    world: World, chromium: Browser, context: BrowserContext
+) -> None:
+    """Of a further bucket, too: its bar is of its own quota."""
+    world.hub.quota = {"used": 160, "limit": 200, "text": "160 GB of 200 GB used"}
+    world.s3.put_object(Bucket="alice", Key="when/x", Body=b"x")
+    stored = world.s3.head_object(Bucket="alice", Key="when/x")["LastModified"]
+    far = chromium.new_context(
+        timezone_id="Asia/Kathmandu",  # 5:45 ahead, and never an hour more or less
+        locale="en-GB",
+        storage_state=context.storage_state(),
+        base_url=world.config.public_url,
+    )
+    far.route(re.compile("/hub/(quaderno/)?static/"), _hub_static)
+    page = far.new_page()
+    page.goto(pages.link("", prefix="when/"))
+    expect(page.get_by_text("80 % or more of your quota is used")).to_be_visible()
+    assert page.locator("meter").evaluate("bar => bar.value") == 0.8
+    local = stored.astimezone(ZoneInfo("Asia/Kathmandu"))
+    expect(page.locator(".f-changed time")).to_contain_text(f"{local:%H:%M}")
+    world.alice.submit("new-bucket", name="bar")
+    page.goto(pages.link("", area="alice--bar"))
+    expect(page.get_by_text("0 bytes of 20 GB used")).to_be_visible()
+    expect(page.get_by_text("quota is used")).to_be_hidden()
+    far.close()
 
 
 # Made by PyArrow: columns name, n, when; three rows; zstd.

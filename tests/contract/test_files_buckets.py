@@ -35,6 +35,9 @@ def test_a_bucket_is_made_used_and_deleted(world: World) -> None:
     assert alice.submit("new-folder", area=bucket, prefix="", name="in").status_code == 303
     world.s3.put_object(Bucket=bucket, Key="in/a.txt", Body=b"a")
     assert names_on(alice.see("", area=bucket, prefix="in/")) == ["a.txt"]
+    told = alice.see("usage", area=bucket).json()
+    limit = world.config.store.further_quota
+    assert told["quota"] == {"used": 1, "limit": limit, "text": "1 byte of 20 GB used"}
     assert alice.see("download", area=bucket, key="in/a.txt").status_code == 302
     assert "In your server" not in alice.see("item", area=bucket, key="in/a.txt").text
     full = alice.submit("delete-bucket", bucket=bucket)

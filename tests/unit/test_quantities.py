@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quaderno.quantities import format_memory, parse_memory, say_amount
+from quaderno.quantities import format_memory, parse_memory, say_amount, say_time
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,19 @@ def test_said(amount: int, text: str) -> None:
 @given(st.integers(min_value=0, max_value=10**15 - 1))
 def test_round_trip(amount: int) -> None:
     assert parse_memory(format_memory(amount)) == amount
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 seconds"),
+        (1, "1 second"),
+        (60, "1 minute"),
+        (61, "61 seconds"),
+        (3540, "59 minutes"),
+        (3600, "1 hour"),
+        (21600, "6 hours"),
+    ],
+)
+def test_a_time_is_said_exactly(seconds: int, text: str) -> None:
+    assert say_time(seconds) == text

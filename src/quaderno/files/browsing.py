@@ -5,13 +5,13 @@ from typing import Any
 
 import httpx
 
-from quaderno.files import finding, pages, places, previews, problems, versions
+from quaderno.files import finding, further, pages, places, previews, problems, versions
 from quaderno.files.handlers import Handler, usable
 from quaderno.files.places import Area
 from quaderno.files.problems import PageError
 from quaderno.files.store import MOST_SEARCHED, MOST_SORTED, PAGE, Store
 
-SHARE_TIMES = (300, 900, 1800, 3600, 6 * 3600)  # seconds on offer, where the keys live that long
+SHARE_TIMES = (300, 900, 1800, 3600, 6 * 3600)  # seconds on offer, where new keys live that long
 # What a form has done; of an address made by others, no other words are told.
 NOTICES = {
     "deleted": "Deleted:",
@@ -103,13 +103,19 @@ def _listing(store: Store, area: Area, prefix: str, sort: str, after: str) -> pl
 
 
 class UsageHandler(Handler):
-    """`GET`: {quota}, as the hub's storage API has it; for the page's script."""
+    """`GET ?area=A`: {quota}, as the hub's storage API has it; for the page's script."""
 
     json_only = True
 
     async def get(self) -> None:
-        token = str(self.hub_auth.get_token(self))
-        self.finish({"quota": await self.site.credentials.quota(self.person, token)})
+        area = self.area(self.get_argument("area", "home"))
+        if area.path:
+            token = str(self.hub_auth.get_token(self))
+            self.finish({"quota": await self.site.credentials.quota(self.person, token)})
+        else:
+            store = await self.store()
+            limit = self.site.config.store.further_quota
+            self.finish({"quota": await self.ask(further.usage, store, area.bucket, limit)})
 
 
 class ItemHandler(Handler):
@@ -139,9 +145,8 @@ class ItemHandler(Handler):
             "crumbs": places.crumbs(area, places.folder_of(key)),
             "is_folder": key.endswith("/"),
             "writable": area.writable(key),
-            "most": int(store.keys.left()),
-            "ends": store.keys.end,
-            "times": [t for t in SHARE_TIMES if t <= store.keys.left()],
+            "most": store.keys.longest(),
+            "times": [t for t in SHARE_TIMES if t <= store.keys.longest()],
             "shared": None,
             "has_versions": False,
         }

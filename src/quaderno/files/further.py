@@ -3,16 +3,20 @@
 They are found by their names, which begin with their owner's: nothing else knows of them.
 """
 
+import itertools
 from http import HTTPStatus
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from quaderno import names
 from quaderno.files.problems import PageError
 from quaderno.files.store import Store, asking
+from quaderno.quantities import say_amount
 
 _TAKEN = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 _MOST = 1000  # that one answer names
+MOST_MEASURED = 20_000  # objects that are summed up while somebody looks
 
 
 def all_of(store: Store, username: str) -> list[str]:
@@ -51,3 +55,14 @@ def remove(store: Store, bucket: str) -> None:
     """Delete one that is empty."""
     with asking(f"delete the bucket “{names.owner(bucket)[1]}”"):
         store.s3.delete_bucket(Bucket=bucket)
+
+
+def usage(store: Store, bucket: str, limit: int) -> dict[str, Any]:
+    """{used, limit, text} of a bucket that may hold `limit` bytes (0: no limit), as the hub tells
+    it of the personal one. No store says it to a person's keys, so what they may list is summed up:
+    of the first MOST_MEASURED objects, and without earlier versions."""
+    objects = store.below(bucket, "")
+    used = sum(entry.size or 0 for entry in itertools.islice(objects, MOST_MEASURED))
+    least = "At least " if any(True for _ in objects) else ""
+    of = f" of {say_amount(limit)}" if limit else ""
+    return {"used": used, "limit": limit, "text": f"{least}{say_amount(used)}{of} used"}

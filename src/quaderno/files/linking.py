@@ -11,6 +11,7 @@ from quaderno.files.browsing import DownloadHandler, ItemHandler
 from quaderno.files.changing import FormHandler
 from quaderno.files.handlers import Handler
 from quaderno.files.problems import PageError
+from quaderno.files.store import whole_minutes
 
 _GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
@@ -33,8 +34,9 @@ class ShareHandler(ItemHandler, _Sealing):
 
     async def post(self) -> None:
         area, key = self.place()
-        seconds = self._seconds()
-        store = await self.store(life=seconds + 5)
+        wanted = self._seconds()
+        store = await self.store(life=wanted + 5 if wanted else links.LONGEST)
+        seconds = wanted or whole_minutes(min(store.keys.longest(), store.keys.left()))
         entry = await self.ask(store.show, area.bucket, key)
         most = int(store.keys.left())
         if seconds > most:
@@ -50,7 +52,10 @@ class ShareHandler(ItemHandler, _Sealing):
         self.page("item.html", **self.about(area, key, store, entry) | {"shared": shared})
 
     def _seconds(self) -> int:
+        """0 for as long as can be; raises PageError."""
         text = self.get_argument("seconds", "")
+        if text == "longest":
+            return 0
         if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= links.LONGEST):
             raise PageError(HTTPStatus.BAD_REQUEST, "Say for how many seconds the link shall live.")
         return int(text)

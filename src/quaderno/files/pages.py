@@ -9,7 +9,7 @@ import jinja2
 from quaderno import names
 from quaderno.config import Config
 from quaderno.files import BASE, STATIC, TEMPLATES, finding, places
-from quaderno.quantities import say_amount
+from quaderno.quantities import say_amount, say_time
 
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"  # what a document may do: open links
 
@@ -99,6 +99,7 @@ def environment(config: Config) -> jinja2.Environment:
         "kind": places.kind,
         "name_of": places.name_of,
         "folder_of": places.folder_of,
+        "say_time": say_time,
         "size": lambda size: "" if size is None else say_amount(size),
     }
     made.globals.update(known)

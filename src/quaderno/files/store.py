@@ -29,6 +29,7 @@ MOST_SORTED = 10_000  # entries of a folder that are put into another order than
 MOST_SEARCHED = 10_000  # objects that one page of a search looks at
 MOST_COPIES = 1000  # objects of a folder that are copied while somebody waits
 _BATCH = 1000  # objects that one request deletes at most (Amazon S3 API, DeleteObjects)
+SPARE = 30  # seconds of the life of new keys that asking for them and using them may take
 _CHUNK = 1 << 20  # bytes of an object in memory
 _SESSION = botocore.session.get_session()  # its loader keeps the parsed service description
 _TRANSFER = TransferConfig(max_request_concurrency=4)
@@ -42,10 +43,20 @@ class Keys:
     secret: str = field(repr=False)
     token: str = field(repr=False)
     end: datetime
+    got: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def longest(self) -> int:
+        """Seconds for which a link lives at most: as long as new ones, which it is signed with."""
+        return whole_minutes((self.end - self.got).total_seconds() - SPARE)
 
     def left(self) -> float:
         """Seconds of life."""
         return (self.end - datetime.now(UTC)).total_seconds()
+
+
+def whole_minutes(seconds: float) -> int:
+    """The most of these in `seconds`, in seconds; or those, where it is not a minute."""
+    return max(0, int(seconds)) if seconds < 60 else int(seconds) // 60 * 60
 
 
 class Store:
