@@ -355,6 +355,37 @@ def test_an_upload_goes_on_after_a_lost_connection(
     assert len({upload for upload, _ in sent}) == 1, "it is the same upload"
 
 
+def test_an_upload_pauses_goes_on_and_replaces(
+    world: World, context: BrowserContext, tmp_path: Path
+) -> None:
+    """What is there stays until all has come."""
+    world.s3.put_object(Bucket="alice", Key="again/a.bin", Body=b"before")
+    file = tmp_path / "a.bin"
+    file.write_bytes(os.urandom(60 << 20))
+    page, paused = context.new_page(), [True]
+    page.goto(pages.link("", prefix="again/"))
+
+    def hold(route: Route) -> None:
+        if not paused:
+            route.continue_()
+
+    context.route(re.compile("[?&]partNumber="), hold)
+    page.get_by_role("button", name="Upload", exact=True).click()
+    page.locator("input.uppy-Dashboard-input[type=file]").first.set_input_files(file)
+    page.get_by_role("button", name="Upload 1 file").click()
+    with page.expect_request(re.compile("[?&]partNumber=")):
+        page.get_by_role("button", name="Replace").click()
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(page.get_by_text("Paused", exact=False).first).to_be_visible()
+    assert world.s3.get_object(Bucket="alice", Key="again/a.bin")["Body"].read() == b"before"
+    paused.clear()
+    with page.expect_event("load"):  # the page shows what has come
+        page.get_by_role("button", name="Resume", exact=True).click()
+    expect_names(page, "a.bin")
+    found = world.s3.get_object(Bucket="alice", Key="again/a.bin")["Body"].read()
+    assert found == file.read_bytes()
+
+
 def test_an_upload_goes_on_after_the_login_was_renewed(
     world: World, context: BrowserContext, tmp_path: Path
 ) -> None:
