@@ -6,9 +6,9 @@ keys and again before these expire, so people's code neither holds nor renews an
 from the hub, which knows the server by its API token. Protocol: AWS SDKs and Tools Reference Guide,
 "Container credential provider".
 
-Some SDKs give an answer one second, and ask for every program anew: keys are kept, and renewed
-behind the back of whoever asks. It runs in threads of its own, so that nothing that keeps
-JupyterLab busy keeps programs from their files.
+Some SDKs give an answer one second, and ask for every program anew: keys are kept. Once a minute,
+whoever asks has the hub asked, too: a server whose token was revoked gives no more keys. It runs in
+threads of its own, so that nothing that keeps JupyterLab busy keeps programs from their files.
 """
 
 import hmac
@@ -33,7 +33,9 @@ URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 TOKEN_FILE = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"  # noqa: S105 (a variable's name)
 PATIENCE = 1.5  # seconds until whoever asks hears that the hub has not answered; boto3 waits two
 AHEAD = 15 * 60.0  # seconds before the end; boto3 wants no keys that last less
-LAST_MOMENT = 60.0  # seconds before the end, from which on nobody gets keys without a question
+LAST_MOMENT = 60.0  # seconds before the end, from which on the hub is waited for
+CONFIRMED_FOR = 60.0  # seconds in which keys are given without a question
+BRIEFLY = 0.5  # seconds for its answer, where there are keys that last
 TRY_AGAIN_AFTER = 5.0  # seconds, while there are keys that still serve
 READ_TIMEOUT = 5.0  # seconds for a client to send its request
 
@@ -63,10 +65,9 @@ class Keys:
             if kept and now < self._renew_at:
                 return kept
             question = self._asked()
-        if kept and self._ends - now > LAST_MOMENT:
-            return kept
+        lasts = bool(kept) and self._ends - now > LAST_MOMENT
         try:
-            return question.result(self._patience)
+            return question.result(min(BRIEFLY, self._patience) if lasts else self._patience)
         except NotYetError:
             if kept:
                 return kept
@@ -96,8 +97,10 @@ class Keys:
                 self._kept, self._ends = {}, 0.0
             raise
         with self._lock:
-            ahead = max(LAST_MOMENT, min(AHEAD, (ends - time.time()) / 2))
-            self._kept, self._ends, self._renew_at = fresh, ends, ends - ahead
+            now = time.time()
+            ahead = max(LAST_MOMENT, min(AHEAD, (ends - now) / 2))
+            self._kept, self._ends = fresh, ends
+            self._renew_at = min(ends - ahead, now + CONFIRMED_FOR)
         return fresh
 
 

@@ -52,22 +52,36 @@ def test_keys_are_kept() -> None:
     assert hub.asked == 1
 
 
-def test_they_are_renewed_ahead_of_their_end_behind_the_back_of_who_asks(
+def test_the_hub_is_asked_once_a_minute_and_need_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hub = Hub(life=3600)
     keys = Keys(hub)
     key(keys)
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 3600 - s3_keys.AHEAD - 5)
+    monkeypatch.setattr(time, "time", lambda: now + s3_keys.CONFIRMED_FOR - 5)
     assert key(keys) == "key-1"
-    monkeypatch.setattr(time, "time", lambda: now + 3600 - s3_keys.AHEAD + 5)
+    assert hub.asked == 1
+    monkeypatch.setattr(time, "time", lambda: now + s3_keys.CONFIRMED_FOR + 5)
     hub.talks.clear()
-    assert key(keys) == "key-1"  # at once, though the hub is silent
+    assert key(keys) == "key-1"  # though the hub is silent
     hub.talks.set()
     while key(keys) == "key-1":
         pass
     assert hub.asked == 2
+
+
+def test_a_server_whose_token_was_revoked_gives_none_within_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = Hub(life=3600)
+    keys = Keys(hub)
+    key(keys)
+    hub.failure = REFUSED
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + s3_keys.CONFIRMED_FOR)
+    with pytest.raises(CredentialsError):
+        keys.get()
 
 
 def test_keys_about_to_end_are_not_given_without_a_question() -> None:
