@@ -1,6 +1,5 @@
 """The page of the object store in a real browser, at both widths, light and dark."""
 
-import base64
 import contextlib
 import json
 import os
@@ -27,6 +26,7 @@ from playwright.sync_api import Error as PlaywrightError
 from quaderno.files import BASE, pages
 from quaderno.hub import STATIC
 from tests.contract.files_fixtures import World, running_world
+from tests.contract.hostile_files import ATTACK, PARQUET, SVG
 
 JUPYTERHUB = Path(sys.prefix) / "share" / "jupyterhub" / "static"
 PHONE, DESKTOP = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=800)
@@ -212,34 +212,6 @@ def test_the_bar_says_so_from_80_per_cent_on_and_times_are_local(
     expect(page.get_by_text("0 bytes of 20 GB used")).to_be_visible()
     expect(page.get_by_text("quota is used")).to_be_hidden()
     far.close()
-
-
-# Made by PyArrow: columns name, n, when; three rows; zstd.
-PARQUET = base64.b64decode(
-    "UEFSMRUEFUoVXEwVBBUAEgAAKLUv/SAlKQEAHAAAADxpbWcgc3JjPXggb25lcnJvcj1hbGVydCgxKT4BAAAAYhUA"
-    "FRIVJCwVBhUQFQYVBhw2AigBYhgcPGltZyBzcmM9eCBvbmVycm9yPWFsZXJ0KDEpPhERAAAAKLUv/SAJSQAAAgAA"
-    "AAMDAQMCFQQVMBU0TBUGFQASAAAotS/9IBiNAABYAQAQAwAAAAAAAAABAAfAAhUAFRQVJiwVBhUQFQYVBhwYCAAA"
-    "AAAAAAAQGAgBAAAAAAAAABYAKAgAAAAAAAAAEBgIAQAAAAAAAAAREQAAACi1L/0gClEAAAIAAAAGAQIDJAAVBBUQ"
-    "FSJMFQIVABIAACi1L/0gCEEAAACg92NcRwYAFQAVEhUkLBUGFRAVBhUGHBgIAKD3Y1xHBgAYCACg92NcRwYAFgAo"
-    "CACg92NcRwYAGAgAoPdjXEcGABERAAAAKLUv/SAJSQAAAgAAAAYBAQYAFQQZTDUAGAZzY2hlbWEVBgAVDCUCGARu"
-    "YW1lJQBMHAAAABUEJQIYAW4AFQQlAhgEd2hlbiUUTIwSHCwAAAAAABYGGRwZPCYAHBUMGTUABhAZGARuYW1lFQwW"
-    "BhboARaMAiaAASYIHDYCKAFiGBw8aW1nIHNyYz14IG9uZXJyb3I9YWxlcnQoMSk+EREAGSwVBBUAFQIAFQAVEBUC"
-    "ADwWOhkGGSYCBAAAACYAHBUEGTUABhAZGAFuFQwWBhbeARb0ASbkAiaUAhwYCAAAAAAAAAAQGAgBAAAAAAAAABYA"
-    "KAgAAAAAAAAAEBgIAQAAAAAAAAAREQAZLBUEFQAVAgAVABUQFQIAPCkGGSYABgAAACYAHBUEGTUABhAZGAR3aGVu"
-    "FQwWBha8ARbgASbGBCaIBBwYCACg92NcRwYAGAgAoPdjXEcGABYAKAgAoPdjXEcGABgIAKD3Y1xHBgAREQAZLBUE"
-    "FQAVAgAVABUQFQIAPCkGGSYABgAAABaCBRYGJggW4AUAKCBwYXJxdWV0LWNwcC1hcnJvdyB2ZXJzaW9uIDI2LjAu"
-    "MRk8HAAAHAAAHAAAALEBAABQQVIx"
-)
-ATTACK = (
-    "<script>fetch('/attacked')</script><img src=/attacked onerror=\"fetch('/attacked')\">"
-    "<svg onload=\"fetch('/attacked')\"><form action=/attacked><button>go</button></form>"
-    "<meta http-equiv=refresh content='0;url=/attacked'><link rel=stylesheet href=/attacked>"
-)
-SVG = (
-    "<svg xmlns='http://www.w3.org/2000/svg' width='40' height='40' onload=\"fetch('/attacked')\">"
-    "<script>fetch('/attacked')</script><image href='/attacked'/>"
-    "<rect width='40' height='40'/></svg>"
-)
 
 
 def test_hostile_files_are_shown_and_do_nothing(world: World, context: BrowserContext) -> None:

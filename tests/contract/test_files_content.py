@@ -1,4 +1,4 @@
-"""What is in files, by the page of the object store: folders as zip files."""
+"""What is in files, by the page of the object store: folders as zip files; who may change it."""
 
 import io
 import re
@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+from tornado import web
 
-from quaderno.files import pages
+from quaderno.files import BASE, app, pages
 from quaderno.quantities import say_amount
-from tests.contract.files_fixtures import World, running_world
+from tests.contract.files_fixtures import Visitor, World, running_world
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +145,39 @@ def _join(world: World, key: str, upload: str, tags: list[str]) -> None:
     world.s3.complete_multipart_upload(
         Bucket="alice", Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
     )
+
+
+def posts(world: World) -> list[str]:
+    """The pages that take a POST, of all that the program has."""
+    nobody: Any = None
+    rules: Any = app.application(world.config, nobody).wildcard_router.rules
+    return [
+        rule.matcher.regex.pattern.removeprefix(BASE).rstrip("$")
+        for rule in rules
+        if any("post" in one.__dict__ for one in rule.target.__mro__[:-1] if one not in _TORNADO)
+    ]
+
+
+_TORNADO = web.RequestHandler.__mro__
+
+
+def test_every_change_wants_the_token_of_its_own_login(world: World) -> None:
+    """None, a guess, and that of somebody else are refused, in a form and from a script."""
+    world.s3.put_object(Bucket="alice", Key="stays", Body=b"x")
+    with Visitor(world.config) as bob:
+        bob.log_in("bob")
+        theirs = bob.xsrf()
+    fields = {"area": "home", "key": "stays", "sure": "yes", "to": "", "name": "n", "how": "move"}
+    found = posts(world)
+    assert {"delete", "transfer", "share", "take-back", "new-bucket", "sign", "undo"} <= {*found}
+    for page in found:
+        for token in (None, "guess", theirs):
+            form = fields if token is None else fields | {"_xsrf": token}
+            script = {"Sec-Fetch-Mode": "cors", "Connection": "close"}
+            script |= {"X-XSRFToken": token} if token else {}
+            sent = world.alice.post(BASE + page, headers=script)
+            assert sent.status_code == 403, f"{page} with {token}"
+            if page != "relay":  # which no form is for, and which reads no body that it refuses
+                sent = world.alice.post(BASE + page, data=form)
+                assert sent.status_code == 403, f"{page} with {token}"
+    assert world.s3.get_object(Bucket="alice", Key="stays")["Body"].read() == b"x"
