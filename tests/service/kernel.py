@@ -16,14 +16,16 @@ from tests.service.running import Service
 class Kernel:
     """Starts a kernel in a person's server and keeps one websocket to it."""
 
-    def __init__(self, service: Service, username: str) -> None:
-        self._service, self._username = service, username
+    def __init__(self, service: Service, username: str, password: str | None = None) -> None:
+        self._service, self._username, self._password = service, username, password
         self._base = f"{service.config.public_url}/user/{username}/"
         self._session = uuid.uuid4().hex
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._client = stack.enter_context(http_person.logged_in(self._service, self._username))
+            self._client = stack.enter_context(
+                http_person.logged_in(self._service, self._username, self._password)
+            )
             # Visiting the server logs the browser in there.
             self._client.get(f"{self._base}lab")
             answer = self._client.post(f"{self._base}api/kernels", headers=self._headers())

@@ -14,6 +14,7 @@ from tests.service import http_person
 from tests.service.kernel import Kernel
 from tests.service.running import Hub, Service, wait_for
 
+PASSWORD = "a-difference-engine-1822"
 SOURCE, ADAPTED = "quaderno-test/stack:1", "quaderno-test/stack-adapted:1"
 # As the Jupyter Docker Stacks: JupyterLab for others, which a script of its own sets up.
 STACK = """
@@ -44,22 +45,27 @@ def images(service: Service) -> Iterator[dict[str, str]]:
         engine.images.remove(reference, force=True)
 
 
+@pytest.fixture(scope="module")
+def iris(service: Service) -> str:
+    """Whose last choice is an image that goes."""
+    service.register("iris", PASSWORD)
+    http_person.log_in(service, "iris", PASSWORD)
+    return "iris"
+
+
 @pytest.mark.parametrize(("name", "through"), [("minimal", "None"), ("adapted", "yes")])
 def test_it_is_a_server_with_storage_kernels_and_what_was_its_own(
-    service: Service, hub: Hub, images: dict[str, str], name: str, through: str
+    service: Service, hub: Hub, iris: str, images: dict[str, str], name: str, through: str
 ) -> None:
-    http_person.log_in(service, "ada")
-    if hub.running("ada"):
-        hub.stop("ada")
-    hub.start("ada", image=images[name])
+    hub.start(iris, image=images[name])
     try:
-        mounted = "import os; print(os.path.ismount('/workarea/cloud_storage/ada'))"
-        wait_for(lambda: service.inside("ada", mounted)[1] == "True", 30, "the storage")
-        with Kernel(service, "ada") as kernel:
-            kernel.run("open('/workarea/cloud_storage/ada/of-an-image', 'w').close()")
+        mounted = f"import os; print(os.path.ismount('/workarea/cloud_storage/{iris}'))"
+        wait_for(lambda: service.inside(iris, mounted)[1] == "True", 30, "the storage")
+        with Kernel(service, iris, PASSWORD) as kernel:
+            kernel.run(f"open('/workarea/cloud_storage/{iris}/of-an-image', 'w').close()")
             assert kernel.run("import os; print(os.environ.get('FROM_SCRIPT'))") == f"{through}\n"
             assert "local/environments" in kernel.run("import sys; print(sys.prefix)")
             terminal = "!bash -lc 'quaderno-workarea list; command -v pip'"
             assert "local/environments" in kernel.run(terminal)
     finally:
-        hub.stop("ada")
+        hub.stop(iris)

@@ -128,10 +128,13 @@ def test_a_download_that_stands_still_ends(
     start(hub, image)
     events = story(hub)
     sentence = "The download of the image has stopped moving"
-    assert notes(events) == [
-        f"{sentence}; trying again in {pause} s ({turn} of 4)"
-        for turn, pause in ((2, 4), (3, 8), (4, 16))
+    said = [note.rpartition("; ") for note in notes(events)]
+    turns = ((2, 4), (3, 8), (4, 16))
+    assert [after for *_, after in said] == [
+        f"trying again in {pause} s ({turn} of 4)" for turn, pause in turns
     ]
+    # On a busy machine it may stand still before its first byte is here.
+    assert sentence in [before for before, *_ in said]
     assert events[-1]["failed"]
     assert f"{sentence} (tried 4 times). Start again in some minutes." in events[-1]["message"]
     wait_for(lambda: not hub.running(WHO), 30, "the failure")
