@@ -13,9 +13,9 @@ up: ## Install what is missing and start the service
 test: environment ## Run all tests, a file at a time on each of two workers: they wait more than they compute
 	$(TEST_VENV)/bin/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
-SOAK = storage_faults keys_expire full_disk in_place running_container rclone_memory
+SOAK = storage_faults keys_expire full_disk in_place running_container rclone_memory files_through
 
-soak: environment ## Run the tests of lost storage and login whole, on an idle machine: 100 kills, outages of minutes
+soak: environment ## Run the tests of lost storage, login and large files whole, on an idle machine: 100 kills, outages of minutes
 	QUADERNO_SOAK=1 $(TEST_VENV)/bin/pytest $(SOAK:%=tests/contract/test_%.py) tests/service/test_registration.py
 
 lint: environment ## Check style, types and the direction of imports

@@ -112,6 +112,8 @@ def test_a_link_fills_in_the_form_and_starts_nothing(
         hub.stop("bob")
     page.goto(f"{service.config.public_url}/hub/spawn")
     expect(page.get_by_role("heading", name="Server options")).to_be_visible()
+    files = page.get_by_role("link", name="browse it here")
+    expect(files).to_have_attribute("href", "/services/files/")
     page.goto(f"{service.config.public_url}/hub/spawn?own_image=evil/image:1&cpu=0.5&memory=1G")
     expect(page.get_by_text("Nothing has started")).to_be_visible()
     expect(page.get_by_label("Image reference")).to_have_value("evil/image:1")

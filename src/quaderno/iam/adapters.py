@@ -103,8 +103,7 @@ class OidcAdapter(DefaultOIDCAdapter):
         "profile": "See your username and name",
         "email": "See your e-mail address",
         "groups": "See your groups",
-        "offline_access": "Stay connected for up to 30 days, so that your notebooks reach your "
-        "storage while you are away",
+        "offline_access": "Stay connected for up to 30 days, without asking you again",
     }
 
     def get_issuer(self) -> str:

@@ -27,10 +27,6 @@ from quaderno.iam import accounts, audiences, authorization
 from quaderno.iam.adapters import OidcAdapter
 
 _LONGEST = 4096  # bytes of a request for a code
-# What a program may do; the hub alone has notebooks to stay connected for.
-_WORDS = OidcAdapter.scope_display | {
-    "offline_access": "Stay connected for up to 30 days, without asking you again"
-}
 
 
 class DeviceCodeView(views.DeviceCodeView):
@@ -121,7 +117,7 @@ def device(request: HttpRequest) -> HttpResponse:
     client, code = form.client, form.cleaned_data["code"]
     scopes = _asked(form.device_code) or client.get_default_scopes()
     if request.method != "POST":
-        may = sorted(_WORDS.get(scope, scope) for scope in scopes)
+        may = sorted(OidcAdapter.scope_display.get(scope, scope) for scope in scopes)
         context = {"client": client, "code": code, "may": may}
         return render(request, "iam/device_confirm.html", context)
     confirm = request.POST.get("action") == "confirm"
