@@ -1,8 +1,7 @@
 """The base image's program until it first answers, and the same without what makes it quick.
 
 Seconds from the start of the process to the first answer 200, in a container with the limits of a
-server, the file system as it comes from the image. Without: no compiled bytecode, all extensions
-on, the optional format checker installed, JupyterHub's own program.
+server, the file system as it comes from the image.
 """
 
 import statistics
@@ -13,6 +12,7 @@ from typing import Any
 
 import docker
 
+from benchmarks import plain_image
 from quaderno import config as configuration
 from quaderno import contract
 from quaderno.config import Config
@@ -25,15 +25,6 @@ from tests.serving import serving
 
 ROUNDS = 10
 TARGET = 0.5
-_PLAIN = "quaderno-bench/plain:1"
-_DOCKERFILE = """\
-FROM {base}
-RUN --mount=type=secret,id=pip.conf,uid=1000 --mount=type=secret,id=ca.pem,uid=1000 \\
-    PIP_CONFIG_FILE=/run/secrets/pip.conf pip install --no-cache-dir rfc3987-syntax \\
-    && sed -i 's/: False,/: True,/' /opt/quaderno/etc/jupyter/jupyter_server_config.py \\
-    && find /opt/quaderno -name __pycache__ -prune -exec rm -r {{}} +
-ENV PYTHONDONTWRITEBYTECODE=1
-"""
 # Runs what is given and prints the seconds until it answers.
 _PROBE = """\
 import http.client, subprocess, sys, time
@@ -59,13 +50,9 @@ def run() -> Iterator[str]:
         config = configuration.generate(Path(directory))
         build.build_base(config, print)
         base = build.base_reference(config)
-        context = Path(directory, "context")
-        context.mkdir()
-        (context / "Dockerfile").write_text(_DOCKERFILE.format(base=base))
-        build.build(context, _PLAIN, {}, build.new_log(config), print)
-        sides = ((base, contract.PROGRAM), (_PLAIN, "jupyterhub-singleuser"))
-        rounds = [[_seconds(config, *side) for side in sides] for _ in range(ROUNDS + 1)]
-    docker.from_env().images.remove(_PLAIN, force=True)
+        with plain_image.plain_image(config, base) as plain:
+            sides = ((base, contract.PROGRAM), (plain, plain_image.PROGRAM))
+            rounds = [[_seconds(config, *side) for side in sides] for _ in range(ROUNDS + 1)]
     # The first pair warms the page cache on both sides.
     yield from report([(ours, plain) for ours, plain in rounds[1:]])
 

@@ -1,5 +1,6 @@
 """The peer: JupyterHub as its documentation sets it up for containers, with DockerSpawner and
-configurable-http-proxy. Same image, same limits, same machine, no storage."""
+configurable-http-proxy. Same limits, same machine, no storage; the image and its program are to be
+chosen."""
 
 import os
 import secrets
@@ -15,6 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from quaderno import contract
 from tests.ports import free_ports
 from tests.service.running import wait_for
 
@@ -33,7 +35,8 @@ c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
 c.DockerSpawner.options_form = '<input type="hidden" name="nothing" value="asked">'
 c.DockerSpawner.default_url = "/lab"
 c.DockerSpawner.image = os.environ["BENCH_IMAGE"]
-c.DockerSpawner.prefix = "bench"
+c.DockerSpawner.prefix = f"bench-{port}"
+c.DockerSpawner.cmd = os.environ["BENCH_PROGRAM"]
 c.DockerSpawner.remove = True
 c.DockerSpawner.use_internal_ip = True
 c.DockerSpawner.mem_limit = int(os.environ["BENCH_MEMORY"])
@@ -46,7 +49,9 @@ c.JupyterHub.load_roles = [
 
 
 @contextmanager
-def running(image: str, cpu: float, memory: int) -> Iterator[tuple[str, str]]:
+def running(
+    image: str, cpu: float, memory: int, program: str = contract.PROGRAM
+) -> Iterator[tuple[str, str]]:
     """A stock hub; yields its public URL and a token that starts servers."""
     token, port = secrets.token_hex(16), free_ports()
     with tempfile.TemporaryDirectory() as directory:
@@ -57,6 +62,7 @@ def running(image: str, cpu: float, memory: int) -> Iterator[tuple[str, str]]:
             "BENCH_GATEWAY": _docker_gateway(),
             "BENCH_PROXY": _proxy(),
             "BENCH_IMAGE": image,
+            "BENCH_PROGRAM": program,
             "BENCH_MEMORY": str(memory),
             "BENCH_CPU": str(cpu),
             "BENCH_TOKEN": token,
