@@ -26,7 +26,9 @@ def test_a_bucket_is_made_used_and_deleted(world: World) -> None:
     made = alice.submit("new-bucket", name="run-7")
     assert made.headers["location"] == pages.link("buckets", done="made", name="run-7")
     assert "Made: run-7" in alice.get(made.headers["location"]).text
-    assert "Each holds 20 GB." in alice.see("buckets").text
+    page = alice.see("buckets").text
+    assert "Each holds 20 GB." in page
+    assert "<code>alice--</code> comes before it" in page
     again = alice.submit("new-bucket", name="run-7")
     assert (again.status_code, sentence(again)) == (409, "You have a bucket “run-7” already.")
     assert names.FURTHER_RULE in sentence(alice.submit("new-bucket", name="Run 7"))
