@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.service import people
+from tests.service.barriers import barriers
 from tests.service.running import Hub, Service, wait_for
 from tests.service.s3 import object_store
 
@@ -99,6 +100,19 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(
     expect(page.get_by_label("Password")).to_be_visible()
     expect(page.locator("main")).to_contain_text("Wrong username or password")
     expect(page.locator("main")).to_contain_text(f"Not registered? Ask {service.config.contact}")
+
+
+def test_the_hubs_pages_keep_nobody_out(service: Service, person: Person) -> None:
+    """The form and the pending page are looked at in test_waiting, files in test_files_browser."""
+    page = person().new_page()
+    page.goto(service.config.public_url)
+    assert barriers(page) == []
+    people.log_in(page, service, "bob")
+    people.authorize(page)
+    for path in ("home", "token", "no-such-page"):
+        page.goto(f"{service.config.public_url}/hub/{path}")
+        expect(page.get_by_role("heading", level=1)).to_be_attached()
+        assert barriers(page) == [], path
 
 
 def test_a_link_fills_in_the_form_and_starts_nothing(
