@@ -3,31 +3,30 @@
 import os
 import sys
 from datetime import datetime
-from pathlib import Path
 
 from jupyterhub import app
 
-from quaderno import config as quaderno_config
-from quaderno.errors import QuadernoError
-from quaderno.hub import HERE, database, turn
+from quaderno.config import Config
+from quaderno.hub import HERE, database, program, turn
 
 
 def main() -> int:
     """The exit status; does not return while the hub runs."""
-    config = quaderno_config.load_file(Path(os.environ["QUADERNO_CONFIG"]))
-    try:
-        database.write_password(config)
-        turn.wait(config, _say, lambda: os._exit(turn.LOST))
-        if database.upgrade(config):
-            _say(f"The database was upgraded; a copy of before is in {config.dir}/hub/backups")
-    except QuadernoError as error:
-        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
-        return 1
+    if status := program.run(_prepare):
+        return status
     try:
         app.main(["-f", str(HERE / "jupyterhub_config.py")])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+def _prepare(config: Config) -> None:
+    """Wait for this hub's turn, and upgrade its database. Raises QuadernoError."""
+    database.write_password(config)
+    turn.wait(config, _say, lambda: os._exit(turn.LOST))
+    if database.upgrade(config):
+        _say(f"The database was upgraded; a copy of before is in {config.dir}/hub/backups")
 
 
 def _say(line: str) -> None:

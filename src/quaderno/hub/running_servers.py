@@ -6,13 +6,11 @@ is of a service that the hub's configuration declares, made for one call and end
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -20,10 +18,9 @@ import httpx
 from jupyterhub import orm, scopes
 from jupyterhub.utils import utcnow
 
-from quaderno import config as quaderno_config
 from quaderno.config import Config
-from quaderno.errors import ComponentError, QuadernoError
-from quaderno.hub import capacity, database
+from quaderno.errors import ComponentError
+from quaderno.hub import capacity, database, program
 from quaderno.hub.scoped import SCOPE_DEFINITIONS, WORKAREA_SCOPE
 
 NAME = "operator"
@@ -163,18 +160,16 @@ def main() -> int:
     stop.add_argument("user")
     stop.add_argument("name", nargs="?", default="")
     arguments = parser.parse_args()
-    config = quaderno_config.load_file(Path(os.environ["QUADERNO_CONFIG"]))
-    try:
+
+    def work(config: Config) -> None:
         with _token(config) as token:
             hub = Hub(config, token)
             if arguments.command == "list":
                 json.dump(hub.running(), sys.stdout)
             else:
                 json.dump(hub.stop(arguments.user, arguments.name), sys.stdout)
-    except QuadernoError as error:
-        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
-        return 1
-    return 0
+
+    return program.run(work)
 
 
 if __name__ == "__main__":

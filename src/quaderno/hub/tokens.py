@@ -8,21 +8,18 @@ does, so the hub may be running or not, and takes effect at once.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from jupyterhub import orm, roles, scopes
 from jupyterhub.slugs import is_valid_safe_slug
 from jupyterhub.utils import utcnow
 from sqlalchemy.orm import Session
 
-from quaderno import config as quaderno_config
 from quaderno.config import Config
-from quaderno.errors import ConfigError, QuadernoError
-from quaderno.hub import culling, database, file_pages, own_images, running_servers
+from quaderno.errors import ConfigError
+from quaderno.hub import culling, database, file_pages, own_images, program, running_servers
 from quaderno.hub.scoped import SCOPE_DEFINITIONS
 
 _ROLE = "token-"  # and the service's name
@@ -140,18 +137,16 @@ def main() -> int:
     commands.add_parser("list")
     commands.add_parser("revoke").add_argument("name")
     arguments = parser.parse_args()
-    config = quaderno_config.load_file(Path(os.environ["QUADERNO_CONFIG"]))
-    try:
+
+    def work(config: Config) -> None:
         if arguments.command == "create":
             sys.stdout.write(create(config, arguments.name, arguments.scopes) + "\n")
         elif arguments.command == "list":
             json.dump(granted(config), sys.stdout)
         else:
             revoke(config, arguments.name)
-    except QuadernoError as error:
-        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
-        return 1
-    return 0
+
+    return program.run(work)
 
 
 if __name__ == "__main__":
