@@ -107,6 +107,12 @@ def all_sent(node: Node, user: str) -> bool:
     return bool(node.state(user)["pending"]["files"] == 0)
 
 
+def said_to_be_clean(node: Node, user: str) -> bool:
+    """All is sent, and the lease says so: who looks at it later may take the storage by himself."""
+    found = lease(node, user)
+    return bool(all_sent(node, user) and found and not found.files)
+
+
 @contextmanager
 def said_to_be_dirty(node: Node, user: str) -> Iterator[None]:
     """While a file is open for writing, of which the lease speaks by now."""
@@ -292,7 +298,7 @@ def test_where_both_changed_a_file_both_versions_are_kept(hasty: Pair) -> None:
         root = first.ready(user)
         for name in ("both.txt", "mine.txt"):
             assert as_user(PUT, root / user, name, "old") == ""
-        eventually(lambda u=user: all_sent(first, u), 20, "it is known")  # type: ignore[misc]
+        eventually(lambda u=user: said_to_be_clean(first, u), 30, "all is sent")  # type: ignore[misc]
     with said_to_be_dirty(first, "iris"):
         first.faults.switch("away")
     for user in people:
