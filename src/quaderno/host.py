@@ -121,15 +121,22 @@ def engine_group() -> int | None:
 
 def ensure_user(name: str) -> None:
     """A system user `name`, with a group of its own, that cannot log in."""
+    if _is_user(name):
+        return
+    options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    command = ["useradd", *options, "--shell", "/usr/sbin/nologin", name]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode and not _is_user(name):  # another instance may have been faster
+        reason = " ".join(result.stderr.split())
+        raise HostError(f"the system user {name} cannot be created: {reason}")
+
+
+def _is_user(name: str) -> bool:
     try:
         pwd.getpwnam(name)
     except KeyError:
-        options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-        command = ["useradd", *options, "--shell", "/usr/sbin/nologin", name]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            reason = " ".join(result.stderr.split())
-            raise HostError(f"the system user {name} cannot be created: {reason}") from None
+        return False
+    return True
 
 
 def routes(table: str | None = None) -> list[tuple[ipaddress.IPv4Network, str]]:

@@ -1,8 +1,11 @@
 """What `quaderno up`, `down` and `status` do when components or their supervisor are killed."""
 
 import os
+import pwd
+import secrets
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,5 +109,20 @@ def test_up_after_a_killed_supervisor_puts_everything_right() -> None:
 
 
 def packet_rules(config: Config) -> list[str]:
+def test_a_user_that_another_instance_makes_at_the_same_time_is_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two instances that start for the first time: here, the other one is always faster."""
+    name, useradd = f"quaderno-test-{secrets.token_hex(4)}", shutil.which("useradd")
+    (tmp_path / "useradd").write_text(f'#!/bin/sh\n{useradd} "$@"\nexec {useradd} "$@"\n')
+    (tmp_path / "useradd").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    try:
+        host.ensure_user(name)
+        assert pwd.getpwnam(name).pw_shell == "/usr/sbin/nologin"
+    finally:
+        subprocess.run(["userdel", name], check=True)
+
+
     text = process.call(["iptables", "--wait", "--list-rules"], process.base_environment(config))
     return [line for line in text.splitlines() if f"QUADERNO-{config.instance}-" in line]
