@@ -19,11 +19,11 @@ from jupyterhub.user import User
 from traitlets.config import Config as Traits
 
 from quaderno import config as quaderno_config
-from quaderno import init, network
+from quaderno import network
 from quaderno.config import Config
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
 from quaderno.images.parent import PARENT
-from tests.ports import free_ports
+from tests.ports import free_network, free_ports
 from tests.serving import Quiet, serving
 
 WHO = "ada"
@@ -166,8 +166,7 @@ class Starts:
 @contextmanager
 def running_starts(directory: Path) -> Iterator[Starts]:
     """An instance's network and directories, and the agent; afterwards nothing is left."""
-    free = init.free_network(found for found, _ in network.taken())
-    config = quaderno_config.generate(directory, first_port=free_ports(), network=free)
+    config = quaderno_config.generate(directory, first_port=free_ports(), network=free_network())
     _change(config)
     network.ensure(config)
     for place in (config.mounts / WHO, config.local / WHO, config.agent_socket.parent):

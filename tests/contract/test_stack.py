@@ -18,7 +18,7 @@ from quaderno import components, host, init, process, stack, supervisor
 from quaderno import config as quaderno_config
 from quaderno.config import Config
 from tests.contract.edge_fixtures import EDGE, edge_instance, edge_pid, running_edge
-from tests.ports import free_ports
+from tests.ports import free_network, free_ports
 from tests.service.running import wait_for
 
 
@@ -83,7 +83,8 @@ def test_up_after_a_killed_supervisor_puts_everything_right() -> None:
     path = directory / "quaderno.yaml"
     data = yaml.safe_load(path.read_text())
     image = {"name": "any", "display_name": "Any", "reference": "debian:bookworm-slim"}
-    data.setdefault("servers", {})["images"] = [image]  # none that is built
+    data["servers"]["images"] = [image]  # none that is built
+    data["servers"]["network"] = free_network()
     path.write_text(yaml.safe_dump(data))
     config = quaderno_config.load(directory)
     try:

@@ -18,7 +18,7 @@ import yaml
 
 from quaderno import config as quaderno_config
 from quaderno.config import Config
-from tests.ports import free_ports
+from tests.ports import free_network, free_ports
 
 T = TypeVar("T")
 QUADERNO = str(Path(sys.prefix) / "bin" / "quaderno")
@@ -190,7 +190,8 @@ def running_service(first_port: int | None = None, **sections: Any) -> Iterator[
 
 def _settle(file: Path, sections: dict[str, Any]) -> None:
     """One audience that the identity provider's tokens have, and one that they have not; little
-    patience with pulls, which here come from this machine; and a group with a small quota."""
+    patience with pulls, which here come from this machine; and a group with a small quota. The
+    network is one that nobody else is about to make."""
     settings = yaml.safe_load(file.read_text())
     settings["servers"]["stall_timeout"] = 5
     settings["store"]["group_quotas"] = {"/small": "8M"}
@@ -199,6 +200,7 @@ def _settle(file: Path, sections: dict[str, Any]) -> None:
         settings[name] = settings[name] | section if isinstance(section, dict) else section
     file.write_text(yaml.safe_dump(settings))
 
+    settings["servers"]["network"] = free_network()
 
 class Hub:
     """The hub's REST API with a token."""
