@@ -142,7 +142,7 @@ def test_a_lease_is_held_while_mounted_and_given_back(calm: Pair) -> None:
     first.faults.switch("pass")
     first.release("alice")
     first.in_state("alice", "UNMOUNTED", 60)
-    assert lease_text(first, "alice") is None
+    eventually(lambda: lease_text(first, "alice") is None, 60, "the lease is given back")
     assert "wait.txt" in first.keys_in_s3("alice", "alice")
 
 
@@ -280,7 +280,7 @@ def test_a_stale_and_dirty_one_only_when_the_person_says_so(hasty: Pair) -> None
     assert (state["lease"]["files"], state["lease"]["bytes"]) == (3, 70)
     assert "3 files wait there" in state["message"]
     assert "has not been heard of" in state["message"]
-    renewed = of_a_lost_node(dirty={"files": 2, "bytes": 60})
+    renewed = of_a_lost_node(dirty={"files": 2, "bytes": 60}, lasts=2 * LOST)
     put_lease(first, "gina", renewed)
     eventually(lambda: not waits(first, "gina")["lease"]["stale"], 20, "it was heard of again")
     assert first.client.post("/users/gina/take-over").status_code == 409
@@ -347,7 +347,7 @@ def test_a_node_that_was_killed_finds_what_changed_meanwhile(hasty: Pair) -> Non
     first, second = hasty
     root = first.ready("judy")
     assert as_user(WRITE, root / "judy", "first.txt") == ""
-    eventually(lambda: all_sent(first, "judy"), 20, "it is known")
+    eventually(lambda: said_to_be_clean(first, "judy"), 60, "all is sent")
     first.faults.switch("away")
     assert as_user(PUT, root / "judy", "both.txt", "of the first") == ""
     first.agent.stop(signal.SIGKILL)
@@ -359,7 +359,7 @@ def test_a_node_that_was_killed_finds_what_changed_meanwhile(hasty: Pair) -> Non
     assert as_user(PUT, there / "judy", "both.txt", "of the second") == ""
     second.release("judy")
     second.in_state("judy", "UNMOUNTED", 60)
-    assert lease_text(second, "judy") is None
+    eventually(lambda: lease_text(second, "judy") is None, 60, "the lease is given back")
     first.faults.switch("pass")
     first.start_agent()
     first.in_state("judy", "READY", 60)
