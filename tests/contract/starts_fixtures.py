@@ -147,7 +147,7 @@ class Starts:
         labels: dict[str, Any] = {
             "label": [f"quaderno.instance={self.config.instance}", "quaderno.user"]
         }
-        containers = self.engine.containers.list(all=True, filters=labels)
+        containers = self.engine.containers.list(all=True, filters=labels, ignore_removed=True)
         networks = self.engine.networks.list(filters=labels)
         return (
             sorted(self.agent.servers)

@@ -82,13 +82,18 @@ class Service:
 
     def container(self, username: str, server: str = "") -> Any:
         """The container of a user's running server."""
-        engine = docker.from_env()
+        (found,) = self.containers(username, server)
+        return found
+
+    def containers(self, username: str, server: str = "") -> list[Any]:
+        """The same; none where it does not run, or not yet."""
         labels = [
             f"quaderno.instance={self.config.instance}",
             f"quaderno.user={username}",
             f"quaderno.server={server}",
         ]
-        (found,) = engine.containers.list(filters={"label": labels})
+        engine = docker.from_env()
+        found: list[Any] = engine.containers.list(filters={"label": labels}, ignore_removed=True)
         return found
 
     def last_lines(self, count: int) -> str:
@@ -108,7 +113,9 @@ class Service:
             ]
         }
         engine = docker.from_env()
-        found = [f"container {c.name}" for c in engine.containers.list(all=True, filters=labels)]
+        # One that goes in the middle of it is not left.
+        containers = engine.containers.list(all=True, filters=labels, ignore_removed=True)
+        found = [f"container {each.name}" for each in containers]
         found += [f"network {n.name}" for n in engine.networks.list(filters=labels)]
         state = self.agent(f"/users/{username}")
         return found + [f"mounts for server {name!r}" for name in state.get("servers", [])]

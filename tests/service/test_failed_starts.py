@@ -108,7 +108,7 @@ def test_a_start_cancelled_while_the_server_is_awaited_leaves_nothing(
 ) -> None:
     slow = build('FROM debian:bookworm-slim\nCMD ["sleep", "3600"]')
     assert hub.request("POST", "/users/ada/server", json={"image": slow}).is_success
-    wait_for(lambda: "container" in str(service.leftovers("ada")), 10, "the container")
+    wait_for(lambda: service.containers("ada"), 60, "the container")
     assert hub.request("DELETE", "/users/ada/server").status_code in (202, 204)
     wait_for(lambda: not hub.running("ada"), 40, "the end")
     nothing_is_left(service)
@@ -149,12 +149,11 @@ def test_two_starts_at_once_make_one_server(service: Service, hub: Hub) -> None:
 def test_a_restarted_hub_goes_on_with_a_start(service: Service, hub: Hub, build: Build) -> None:
     slow = build(f"FROM debian:bookworm-slim\nCMD {json.dumps(['perl', '-e', SLOWLY])}")
     assert hub.request("POST", "/users/ada/server", json={"image": slow}).is_success
-    wait_for(lambda: "container" in str(service.leftovers("ada")), 30, "the container")
-    running = service.container("ada").id
+    (container,) = wait_for(lambda: service.containers("ada"), 60, "the container")
     supervisor.restart_component(service.config, "hub")
     wait_for(service.all_running, 60, "the hub")
     wait_for(lambda: hub.ready("ada"), 60, "the server")
-    assert service.container("ada").id == running
+    assert service.container("ada").id == container.id
     hub.stop("ada")
     hub.start("ada", image="base")  # her last choice is not to be one that is removed
     hub.stop("ada")
