@@ -39,6 +39,10 @@ def _rclones(service: Service) -> list[int]:
 
 def test_a_server_starts_without_the_store_and_gets_it_later(service: Service, hub: Hub) -> None:
     hub.stop("ada")
+    # Which waits for no upload: mounts that are still there would serve the next server, too.
+    wait_for(
+        lambda: service.agent("/users/ada")["state"] == "UNMOUNTED", 60, "the end of the mounts"
+    )
     supervisor.stop_component(service.config, "store")
     try:
         hub.start("ada")
@@ -53,8 +57,11 @@ def test_a_server_starts_without_the_store_and_gets_it_later(service: Service, h
         supervisor.restart_component(service.config, "store")
     wait_for(service.all_running, 60, "the store")
     read = "print(open('/workarea/cloud_storage/ada/before.txt').read())"
-    wait_for(lambda: service.inside("ada", read, check=False) == (0, "before"), 30, "the files")
-    assert "STORAGE_UNAVAILABLE.txt" not in service.inside("ada", listing)[1]
+    wait_for(lambda: service.inside("ada", read, check=False) == (0, "before"), 60, "the files")
+    # The mounts come one by one, and then it goes.
+    wait_for(
+        lambda: "STORAGE_UNAVAILABLE.txt" not in service.inside("ada", listing)[1], 60, "its end"
+    )
 
 
 def test_up_again_changes_nothing(service: Service) -> None:

@@ -306,7 +306,8 @@ def test_what_outlives_a_server(service: Service, hub: Hub) -> None:
         " if os.path.exists(f'/workarea/{place}/kept.txt')])"
     )
     assert service.inside("ada", read)[1] == "['cloud_storage/ada', 'local']"
-    assert object_store(service, "ada").read("ada", "kept.txt") == b"kept"
+    store = object_store(service, "ada")
+    wait_for(lambda: store.read("ada", "kept.txt") == b"kept", 60, "the upload")
 
 
 def test_nobody_sees_anothers_local_files(service: Service) -> None:
