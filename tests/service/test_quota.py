@@ -7,13 +7,14 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.service import people
-from tests.service.running import Hub, Service
+from tests.service.running import Hub, Service, wait_for
 
 Screenshot = Callable[..., None]
 PASSWORD = "a-needle-of-granite-1460"
 SOON = 60_000  # milliseconds
 FOLDER = "/workarea/cloud_storage/cleo"
 WRITE = f"import os; open('{FOLDER}/%s', 'wb').write(os.urandom(%d << 20))"
+MAY_WRITE = f"import os; print(os.access('{FOLDER}', os.W_OK))"
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,7 @@ def test_a_quota_from_the_first_file_to_the_clean_up(
 
     service.inside("cleo", WRITE % ("photographs", 2))
     expect(card).to_contain_text("Your quota of 8 MB is used up", timeout=SOON)
+    wait_for(lambda: service.inside("cleo", MAY_WRITE)[1] == "False", 60, "the end of writing")
     status, output = service.inside("cleo", WRITE % ("more", 1), check=False)
     assert status != 0
     assert "Read-only file system" in output

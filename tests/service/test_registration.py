@@ -49,13 +49,14 @@ def service(container_engine: None) -> Iterator[Service]:
 
 
 def mailed_link(service: Service, to: str) -> str:
-    """The link in the last message to an address."""
+    """The link in the next message to an address, which may still be on its way."""
 
     def found() -> str | None:
         messages = sorted((service.config.dir / "iam" / "mail").glob("*"), reverse=True)
         for message in messages:
             text = message.read_text()
             if f"To: {to}" in text and (link := re.search(r"https?://\S+/identity/\S+", text)):
+                message.unlink()
                 return link[0]
         return None
 
