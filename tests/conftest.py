@@ -16,6 +16,15 @@ STARTED = Path("/run/quaderno-tests.engine")  # the pid of an engine that tests 
 USERS = Path("/run/quaderno-tests.users")  # each process that uses an engine has it locked
 RUNNING = Path("/run/docker.pid")
 SCREENSHOTS = Path(__file__).parents[1] / "docs" / "images"
+PATIENCE = 60_000  # milliseconds
+
+
+def pytest_configure() -> None:
+    """On a machine that does much else, pages show what is expected of them later than in the
+    five seconds that Playwright waits."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
+from tests.conftest import PATIENCE
 from tests.service import http_person
 from tests.service.running import Hub, Service, running_service
 
@@ -67,6 +68,7 @@ def person(chromium: Browser) -> Iterator[Callable[[], BrowserContext]]:
 
     def sit_down() -> BrowserContext:
         contexts.append(chromium.new_context(viewport={"width": 1280, "height": 800}))
+        contexts[-1].set_default_timeout(PATIENCE)
         return contexts[-1]
 
     yield sit_down

@@ -10,7 +10,7 @@ from tests.service import http_person, people
 from tests.service.running import Hub, Service, wait_for
 from tests.service.s3 import object_store
 
-SOON = 30_000  # milliseconds
+SOON = 60_000  # milliseconds
 THEME = ".quaderno/lab/user-settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings"
 TABS = ".quaderno/lab/workspaces/default-37a8.jupyterlab-workspace"
 
@@ -66,7 +66,7 @@ def test_a_notebook_in_the_bucket_is_saved_and_restored(
     page.get_by_role("button", name="Rename and Save").click()
     tab = page.locator(".lm-TabBar-tab.jp-mod-current")
     expect(tab).not_to_have_class(re.compile("jp-mod-dirty"))
-    wait_for(lambda: "Untitled.ipynb" in keys(service), 30, "the upload")
+    wait_for(lambda: "Untitled.ipynb" in keys(service), 60, "the upload")
     cells = page.locator(".jp-Notebook")
     page.locator(".jp-Notebook .jp-CodeCell .cm-content").last.click()
     page.keyboard.insert_text("print('a mistake')")
@@ -92,12 +92,12 @@ def test_settings_and_tabs_are_there_in_the_next_server(
     expect(page.locator(tabs)).to_be_visible(timeout=SOON)
     choose(page, "Settings", "Theme", "JupyterLab Dark")
     expect(body(page)).to_have_attribute("data-jp-theme-name", "JupyterLab Dark", timeout=SOON)
-    wait_for(lambda: b"Dark" in (store.read("bob", THEME) or b""), 30, "the upload")
-    wait_for(lambda: b"s3_boto3.py" in (store.read("bob", TABS) or b""), 30, "the upload")
+    wait_for(lambda: b"Dark" in (store.read("bob", THEME) or b""), 60, "the upload")
+    wait_for(lambda: b"s3_boto3.py" in (store.read("bob", TABS) or b""), 60, "the upload")
     hub.stop("bob")
     hub.start("bob")
     page = open_lab()
     expect(body(page)).to_have_attribute("data-jp-theme-name", "JupyterLab Dark", timeout=SOON)
     expect(page.locator(tabs)).to_be_visible(timeout=SOON)
     choose(page, "Settings", "Theme", "JupyterLab Light")  # as other tests expect it
-    wait_for(lambda: b"Light" in (store.read("bob", THEME) or b""), 30, "the upload")
+    wait_for(lambda: b"Light" in (store.read("bob", THEME) or b""), 60, "the upload")

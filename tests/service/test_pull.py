@@ -187,10 +187,10 @@ def test_the_page_shows_how_far_it_is_and_its_button_ends_it(
     page.get_by_role("button", name="Start", exact=True).click()
     steps = page.locator("main").get_by_role("listitem")
     share = steps.filter(has_text=_AMOUNT).get_by_role("progressbar")
-    expect(share).to_have_attribute("value", re.compile(r"[1-9]\d"), timeout=30_000)
+    expect(share).to_have_attribute("value", re.compile(r"[1-9]\d"), timeout=60_000)
     expect(steps).to_have_count(2)  # the choices, and this one
     page.get_by_role("button", name="Cancel").click()
-    page.wait_for_url(f"{service.config.public_url}/hub/home", timeout=30_000)
-    wait_for(lambda: not registry.downloads, 10, "the end of the download")
-    wait_for(lambda: not hub.running(WHO), 10, "the end")
+    page.wait_for_url(f"{service.config.public_url}/hub/home", timeout=60_000)
+    wait_for(lambda: not registry.downloads, 60, "the end of the download")
+    wait_for(lambda: not hub.running(WHO), 60, "the end")
     assert service.leftovers(WHO) == []

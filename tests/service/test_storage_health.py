@@ -31,12 +31,12 @@ def test_files_that_wait_are_told_until_they_are_saved(
     people.authorize(page)
     page.goto(f"{service.config.public_url}/hub/home")
     card = page.locator("#storage")
-    expect(card).to_contain_text("Everything is saved.", timeout=20_000)
+    expect(card).to_contain_text("Everything is saved.", timeout=60_000)
     service.inside("ada", "import os; os.listdir('/workarea/cloud_storage/ada')")
     supervisor.stop_component(service.config, "store")
     try:
         service.inside("ada", "open('/workarea/cloud_storage/ada/told.txt', 'w').write('kept')")
-        expect(card).to_contain_text("1 file waits to be saved", timeout=40_000)
+        expect(card).to_contain_text("1 file waits to be saved", timeout=60_000)
         expect(card).to_contain_text("Not in the object store yet: 1 file, 4 bytes")
         screenshot(page, "storage-card")
         status = json.loads(service.quaderno("status", "--json", check=False).stdout)
@@ -71,11 +71,11 @@ def test_storage_of_a_lost_machine_is_taken_over_by_a_button(
         "Your storage is in use on the-lost-one since 2026-03-01 09:30 UTC, and 2 files wait there"
     )
     button = card.get_by_role("button", name="Connect my storage here")
-    expect(button).to_be_visible(timeout=30_000)
+    expect(button).to_be_visible(timeout=60_000)
     button.scroll_into_view_if_needed()
     screenshot(page, "take-over", phone=False)
     button.click()
-    expect(card).to_contain_text("Everything is saved.", timeout=30_000)
+    expect(card).to_contain_text("Everything is saved.", timeout=60_000)
     expect(button).to_be_hidden()
     held = Lease.read(files.read("scratch", leases.key("ada")) or b"")
     assert held is not None

@@ -60,7 +60,7 @@ def test_a_person_gets_from_the_endpoint_to_a_notebook(
 def _see_workarea(page: Page) -> None:
     listing = page.locator(".jp-DirListing-content")
     for name in ("cloud_storage", "local", "examples"):
-        expect(listing.get_by_text(name, exact=True)).to_be_visible(timeout=30_000)
+        expect(listing.get_by_text(name, exact=True)).to_be_visible(timeout=60_000)
 
 
 def test_the_second_person_works_beside_the_first(service: Service, person: Person) -> None:
