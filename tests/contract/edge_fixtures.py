@@ -82,11 +82,11 @@ def running_edge(config: Config) -> Iterator[None]:
         host.ensure_user(user)
     supervisor.start(config, ["edge"])
     try:
-        wait_for(lambda: components.healthy(config, EDGE), 30, "the edge's health")
+        wait_for(lambda: components.healthy(config, EDGE), 60, "the edge's health")
         with contextlib.ExitStack() as upstreams:
             for port in (config.ports.hub, config.ports.iam_app, config.ports.store_s3):
                 upstreams.enter_context(listening(port))
-            wait_for(lambda: s3_answers(config), 30, "the way to the store")
+            wait_for(lambda: s3_answers(config), 60, "the way to the store")
             yield
     finally:
         stack.down(config, print)

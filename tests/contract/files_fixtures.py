@@ -121,7 +121,7 @@ def running_page(config: Config) -> Iterator[Path]:
             return False
 
     try:
-        eventually(healthy, 30, "the page answers")
+        eventually(healthy, 60, "the page answers")
         yield log
     finally:
         program.stop()

@@ -51,9 +51,8 @@ class Provider:
     def token(self, **form: str) -> httpx.Response:
         """A request of the hub to the token endpoint."""
         secret = self.config.oidc.client_secret.get_secret_value()
-        return httpx.post(
-            self.metadata["token_endpoint"], data=form, auth=(self.config.oidc.client_id, secret)
-        )
+        who = (self.config.oidc.client_id, secret)
+        return httpx.post(self.metadata["token_endpoint"], data=form, auth=who, timeout=60)
 
     def claims(self, token: str) -> dict[str, Any]:
         """Verify `token` as a relying party does, and return its claims."""
@@ -101,7 +100,8 @@ def running_provider(
     ):
         try:
             wait_until_healthy(config, process)
-            discovery = httpx.get(f"{config.issuer}/.well-known/openid-configuration").json()
+            address = f"{config.issuer}/.well-known/openid-configuration"
+            discovery = httpx.get(address, timeout=60).json()
             provider = Provider(config, environment, discovery)
             added = provider.manage(
                 *("add_user", "ada", "--email", "ada@example.org", "--group", "/dev/ml"),
@@ -115,8 +115,8 @@ def running_provider(
 
 
 def wait_until_healthy(config: Config, process: subprocess.Popen[bytes]) -> None:
-    """Return when the server answers; fail when it ends or takes more than 30 seconds."""
-    deadline = time.monotonic() + 30
+    """Return when the server answers; fail when it ends or takes more than two minutes."""
+    deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         try:
             if httpx.get(component.health_url(config)).status_code == 200:
@@ -130,7 +130,7 @@ class Browser(httpx.Client):
     """Keeps cookies, follows redirects within the provider and fills in forms."""
 
     def __init__(self, provider: Provider) -> None:
-        super().__init__(follow_redirects=False)
+        super().__init__(follow_redirects=False, timeout=60)
         self.origin = provider.config.iam_url
 
     def visit(self, url: str) -> httpx.Response:

@@ -111,8 +111,9 @@ def client_of(container: Container, network: Network) -> Iterator[httpx.Client]:
     container.reload()
     address = container.attrs["NetworkSettings"]["Networks"][network.name]["IPAddress"]
     url = f"http://{address}:8888/user/anna/"
-    with httpx.Client(base_url=url, headers={"Authorization": f"token {ANNAS_TOKEN}"}) as client:
-        eventually(lambda: _answers(client), 60, "JupyterLab answers")
+    headers = {"Authorization": f"token {ANNAS_TOKEN}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
+        eventually(lambda: _answers(client), 120, "JupyterLab answers")
         yield client
 
 

@@ -54,11 +54,11 @@ class Node:
         environment = {"QUADERNO_CONFIG": str(settings)}
         self.agent = Program(agent.command(config), environment, config.dir / "agent.log")
         transport = httpx.HTTPTransport(uds=str(config.agent_socket))
-        self.client = httpx.Client(transport=transport, base_url="http://agent", timeout=70)
+        self.client = httpx.Client(transport=transport, base_url="http://agent", timeout=180)
 
     def start_agent(self) -> None:
         self.agent.start()
-        eventually(self._agent_answers, 10, "the agent answers")
+        eventually(self._agent_answers, 60, "the agent answers")
 
     def _agent_answers(self) -> bool:
         assert self.agent.process.poll() is None, "the agent ended"
@@ -81,13 +81,13 @@ class Node:
     def state(self, user: str, wait: float = 0) -> dict[str, Any]:
         return dict(self.client.get(f"/users/{user}", params={"wait": wait}).json())
 
-    def ready(self, user: str, within: float = 15) -> Path:
+    def ready(self, user: str, within: float = 60) -> Path:
         """Their `cloud_storage`, mounted."""
         self.use(user)
         eventually(lambda: self.state(user, 5)["state"] == "READY", within, f"{user} is ready")
         return self.config.mounts / user
 
-    def in_state(self, user: str, state: str, seconds: float = 15) -> dict[str, Any]:
+    def in_state(self, user: str, state: str, seconds: float = 60) -> dict[str, Any]:
         found = self.state(user)
 
         def is_there() -> bool:
@@ -188,7 +188,7 @@ def as_user(script: str, *arguments: object) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()

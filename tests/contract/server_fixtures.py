@@ -117,7 +117,7 @@ def running_server(config: Config, issuer: Issuer, image: str) -> Iterator[Serve
         container.start()
         anna = Server(container, hub)
         ready = "test -S $OIDC_SOCK && test -s $AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
-        eventually(lambda: anna.run(ready)[0] == 0, 30, "the server listens")
+        eventually(lambda: anna.run(ready)[0] == 0, 120, "the server listens")
         yield anna
 
 

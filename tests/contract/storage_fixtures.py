@@ -219,7 +219,7 @@ class Store(Program):
     def start(self) -> None:
         """Start it and wait until it serves."""
         super().start()
-        eventually(self._healthy, 20, "the store answers")
+        eventually(self._healthy, 60, "the store answers")
         seaweedfs.initialise(self.config)
 
     def _healthy(self) -> bool:

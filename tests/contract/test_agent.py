@@ -17,7 +17,7 @@ import pytest
 from quaderno import names
 from quaderno.storage import mount_table, mounts
 from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
-from tests.contract.storage_fixtures import eventually
+from tests.contract.storage_fixtures import eventually, limit
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_from_ensure_to_ready(node: Node, record_property: Callable[[str, object
     answer = node.use("alice")
     assert answer["cloud_storage"] == str(node.config.mounts / "alice")
     assert answer["local"] == str(node.config.local / "alice")
-    assert node.state("alice", 10)["state"] == "READY"
+    assert node.state("alice", 60)["state"] == "READY"
     record_property("ensure_to_ready_seconds", time.monotonic() - began)
     root = node.config.mounts / "alice"
     assert {path.name for path in root.iterdir()} == {"alice", "scratch"}
@@ -42,9 +42,9 @@ def test_from_ensure_to_ready(node: Node, record_property: Callable[[str, object
 def test_a_file_is_an_object_and_an_object_a_file(node: Node, user: str) -> None:
     root = node.ready(user)
     assert as_user(WRITE, root / user, "notes.txt") == ""
-    eventually(lambda: "notes.txt" in node.keys_in_s3(user, user), 5, "the file is in S3")
+    eventually(lambda: "notes.txt" in node.keys_in_s3(user, user), 60, "the file is in S3")
     assert as_user(WRITE, root / "scratch" / user, "shared.txt") == ""
-    eventually(lambda: f"{user}/shared.txt" in node.keys_in_s3(user, "scratch"), 5, "in scratch")
+    eventually(lambda: f"{user}/shared.txt" in node.keys_in_s3(user, "scratch"), 60, "in scratch")
     body = node.s3(user).get_object(Bucket=user, Key="notes.txt")["Body"].read()
     assert body == b"text"
     node.s3(user).put_object(Bucket=user, Key="from/s3.txt", Body=b"by S3")
@@ -57,8 +57,8 @@ def test_a_file_keeps_its_time_and_checksum_in_the_store(node: Node) -> None:
     root, data = node.ready("alice") / "alice", os.urandom(9 << 20)
     (root / "timed.bin").write_bytes(data)
     os.utime(root / "timed.bin", ns=(0, 1_600_000_000_123_456_789))
-    eventually(lambda: "timed.bin" in node.keys_in_s3("alice", "alice"), 30, "the file is in S3")
-    eventually(lambda: node.state("alice")["pending"]["files"] == 0, 30, "it is uploaded")
+    eventually(lambda: "timed.bin" in node.keys_in_s3("alice", "alice"), 60, "the file is in S3")
+    eventually(lambda: node.state("alice")["pending"]["files"] == 0, 60, "it is uploaded")
     assert (root / "timed.bin").stat().st_mtime_ns == 1_600_000_000_123_456_789
     node.refresh("alice")
     assert (root / "timed.bin").stat().st_mtime_ns == 1_600_000_000_123_456_789
@@ -81,14 +81,14 @@ def test_ownership_and_modes(node: Node) -> None:
 def test_other_peoples_scratch_is_read_only(node: Node) -> None:
     bob, alice = node.ready("bob"), node.ready("alice")
     assert as_user(WRITE, bob / "scratch" / "bob", "of-bob.txt") == ""
-    eventually(lambda: "bob/of-bob.txt" in node.keys_in_s3("bob", "scratch"), 5, "in S3")
+    eventually(lambda: "bob/of-bob.txt" in node.keys_in_s3("bob", "scratch"), 60, "in S3")
     seen = alice / "scratch" / "bob" / "of-bob.txt"
     node.refresh("alice")
-    eventually(seen.exists, 2, "alice sees it")
+    eventually(seen.exists, 60, "alice sees it")
     began = time.monotonic()
     for target in ("bob/mine.txt", "bob/of-bob.txt", "mine.txt"):
         assert as_user(WRITE, alice / "scratch", target) == "EROFS"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < limit(2, 60)
     with pytest.raises(OSError, match="Read-only") as refused:
         seen.unlink()
     assert refused.value.errno == errno.EROFS
@@ -229,7 +229,7 @@ def test_an_engine_finds_what_it_binds(node: Node) -> None:
 
 def test_pending_is_told_while_the_mounts_are_ready(node: Node) -> None:
     root = node.ready("alice")
-    eventually(lambda: node.state("alice")["pending"]["files"] == 0, 10, "all is uploaded")
+    eventually(lambda: node.state("alice")["pending"]["files"] == 0, 60, "all is uploaded")
     node.faults.switch("away")
     try:
         as_user("for i in range(3): open(f'p{i}', 'w').write('x')", root / "alice")
@@ -241,7 +241,7 @@ def test_pending_is_told_while_the_mounts_are_ready(node: Node) -> None:
         assert listed["alice"] == 3
     finally:
         node.faults.switch("pass")
-    eventually(lambda: node.state("alice")["pending"]["files"] == 0, 30, "all is uploaded")
+    eventually(lambda: node.state("alice")["pending"]["files"] == 0, 60, "all is uploaded")
     assert node.state("alice")["state"] == "READY"
 
 
@@ -268,7 +268,7 @@ def test_wanted_again_while_it_drains(node: Node) -> None:
     node.ready("grace")
     pid = node.rclone("grace")
     node.release("grace")
-    node.in_state("grace", "DRAINING", 5)
+    node.in_state("grace", "DRAINING", 60)
     node.ready("grace")
     assert node.rclone("grace") == pid
 
@@ -315,8 +315,8 @@ def test_a_mount_appears_in_a_running_container(node: Node) -> None:
     seen = ["/mnt:\n", "judy\n", "scratch\n", "\n", "/mnt/scratch/judy:\n", "seen.txt\n"]
     assert listed() == seen
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: node.rclone("judy") != first, 3, "another rclone")
-    node.in_state("judy", "READY", 3)
+    eventually(lambda: node.rclone("judy") != first, 60, "another rclone")
+    node.in_state("judy", "READY", 60)
     assert listed() == seen
     container.communicate(timeout=10)
 
@@ -325,7 +325,7 @@ def test_drain_of_the_node(node: Node) -> None:
     """Last: everything is unmounted, and comes back with the next agent."""
     root = node.ready("alice")
     as_user("for i in range(20): open(f'd{i}', 'w').write('x')", root / "alice")
-    answer = node.client.post("/drain", json={"deadline": 30}).json()
+    answer = node.client.post("/drain", json={"deadline": 150}).json()
     assert answer == {"drained": True, "stalled": False, "pending": []}
     assert [mount.path for mount in mount_table.below(node.config.mounts)] == [node.config.mounts]
     assert {f"d{i}" for i in range(20)} <= node.keys_in_s3("alice", "alice")

@@ -16,7 +16,7 @@ import pytest
 from quaderno import stack
 from quaderno.storage import mount_table, mounts
 from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
-from tests.contract.storage_fixtures import eventually
+from tests.contract.storage_fixtures import eventually, limit
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,6 @@ def test_rclone_killed(node: Node) -> None:
     assert as_user(WRITE, root / "alice", "unsent.txt") == ""
     first = node.rclone("alice")
     os.kill(first, signal.SIGKILL)
-    began = time.monotonic()
 
     def usable() -> bool:
         try:
@@ -38,11 +37,10 @@ def test_rclone_killed(node: Node) -> None:
         except OSError:
             return False
 
-    eventually(usable, 3, "the mounts are back")
-    assert time.monotonic() - began < 3
+    eventually(usable, limit(3, 60), "the mounts are back")
     assert as_user(WRITE, root / "alice", "after.txt") == ""
     for name in ("unsent.txt", "after.txt"):
-        eventually(lambda name=name: name in node.keys_in_s3("alice", "alice"), 8, name)  # type: ignore[misc]
+        eventually(lambda name=name: name in node.keys_in_s3("alice", "alice"), 60, name)  # type: ignore[misc]
 
 
 def test_agent_killed(node: Node) -> None:
@@ -55,7 +53,7 @@ def test_agent_killed(node: Node) -> None:
         file.write("while ")
         file.flush()
         node.start_agent()
-        assert node.in_state("alice", "READY", 5)["servers"] == [""]
+        assert node.in_state("alice", "READY", 60)["servers"] == [""]
         file.write("after")
     assert node.rclone("alice") == first
     assert (root / "alice" / "open.txt").read_text() == "before while after"
@@ -75,7 +73,7 @@ def kill_everything(node: Node) -> None:
     node.agent.stop(signal.SIGKILL)
     for user in ("alice", "bob"):
         os.kill(node.rclone(user), signal.SIGKILL)
-        eventually(lambda user=user: is_dead(node.config.mounts / user / user), 10, user)  # type: ignore[misc]
+        eventually(lambda user=user: is_dead(node.config.mounts / user / user), 60, user)  # type: ignore[misc]
 
 
 def is_dead(path: Path) -> bool:
@@ -108,7 +106,7 @@ def test_agent_and_rclone_killed_then_down(node: Node) -> None:
     node.start_agent()
     for user in ("alice", "bob"):
         node.in_state(user, "READY")
-    eventually(lambda: "before-down.txt" in node.keys_in_s3("alice", "alice"), 15, "it is in S3")
+    eventually(lambda: "before-down.txt" in node.keys_in_s3("alice", "alice"), 60, "it is in S3")
     node.release("bob")
 
 
@@ -129,11 +127,11 @@ def test_an_rclone_that_is_slow_to_answer_is_not_ended(node: Node) -> None:
         process.suspend()
         try:
             node.start_agent()
-            eventually(lambda: "slow" in node.state("alice")["reason"], 15, "it says why")
+            eventually(lambda: "slow" in node.state("alice")["reason"], 60, "it says why")
             assert node.state("alice")["state"] == "PREPARE"
         finally:
             process.resume()
-        node.in_state("alice", "READY", 15)
+        node.in_state("alice", "READY", 60)
         holder.communicate(b"go on\n", timeout=10)
     assert process.is_running()
     assert (root / "alice" / "kept").read_text() == "12"
@@ -145,30 +143,30 @@ def test_a_mount_that_somebody_took_away_is_made_again(node: Node) -> None:
     first = node.rclone("alice")
     for area in ("alice", "scratch"):
         mount_table.unmount(root / area, lazy=True)
-        eventually(lambda area=area: (root / area).is_mount(), 5, f"{area} is back")  # type: ignore[misc]
-        node.in_state("alice", "READY", 5)
+        eventually(lambda area=area: (root / area).is_mount(), 60, f"{area} is back")  # type: ignore[misc]
+        node.in_state("alice", "READY", 60)
     assert node.rclone("alice") == first
     assert (root / "scratch" / "alice").is_mount()
     there = "unsent-then-unmounted.txt"
     assert (root / "alice" / there).read_text() == "text"
-    eventually(lambda: there in node.keys_in_s3("alice", "alice"), 10, "it is in S3")
+    eventually(lambda: there in node.keys_in_s3("alice", "alice"), 60, "it is in S3")
 
 
 def test_the_hub_has_no_keys(node: Node) -> None:
     node.hub.failure = 403
     try:
         node.use("heidi")
-        state = node.state("heidi", 10)
+        state = node.state("heidi", 60)
         assert state["state"] == "WAIT_KEYS"
         assert "log in again" in state["reason"]
         assert (node.config.mounts / "heidi" / mounts.NOTICE_FILE).exists()
         assert not psutil.pid_exists(node.rclone("heidi")), "nothing runs in vain"
         asked = node.hub.asked_at
-        eventually(lambda: time.monotonic() - asked["heidi"] > 7, 30, "it is asked more rarely")
+        eventually(lambda: time.monotonic() - asked["heidi"] > 7, 60, "it is asked more rarely")
     finally:
         node.hub.failure = None
     node.use("heidi")
-    assert node.state("heidi", 5)["state"] == "READY", "a login is noticed at once"
+    assert node.state("heidi", limit(5, 60))["state"] == "READY", "a login is noticed at once"
 
 
 def test_names_that_no_store_takes_are_told_and_stop_nothing_else(node: Node) -> None:
@@ -185,7 +183,7 @@ def test_names_that_no_store_takes_are_told_and_stop_nothing_else(node: Node) ->
     assert as_user(WRITE, root / "carol", "another.txt") == ""
     as_user(f"import os; os.rename({odd[0]!r}, 'renamed')", root / "carol")
     taken = {"another.txt", "renamed", "\u201bFFshort"}
-    eventually(lambda: taken <= node.keys_in_s3("carol", "carol"), 30, "all else is in S3")
+    eventually(lambda: taken <= node.keys_in_s3("carol", "carol"), 60, "all else is in S3")
     node.release("carol")
     node.in_state("carol", "UNMOUNTED", 60)
     text, file = sorted(key for key in node.keys_in_s3("carol", "carol") if "rescued" in key)
@@ -199,10 +197,10 @@ def test_an_outage_of_the_hub_is_not_noticed(node: Node) -> None:
     try:
         first = node.rclone("alice")
         os.kill(first, signal.SIGKILL)
-        eventually(lambda: node.rclone("alice") != first, 3, "another rclone")
-        node.in_state("alice", "READY", 3)
+        eventually(lambda: node.rclone("alice") != first, 60, "another rclone")
+        node.in_state("alice", "READY", 60)
         assert as_user(WRITE, root / "alice", "hub-away.txt") == ""
-        eventually(lambda: "hub-away.txt" in node.keys_in_s3("alice", "alice"), 5, "in S3")
+        eventually(lambda: "hub-away.txt" in node.keys_in_s3("alice", "alice"), 60, "in S3")
     finally:
         node.hub.failure = None
 
@@ -210,14 +208,15 @@ def test_an_outage_of_the_hub_is_not_noticed(node: Node) -> None:
 def test_store_down_at_the_start_then_back(node: Node) -> None:
     alice = node.ready("alice")
     as_user("open('cached.txt', 'w').write('1')", alice / "alice")
-    eventually(lambda: "cached.txt" in node.keys_in_s3("alice", "alice"), 5, "in S3")
+    eventually(lambda: "cached.txt" in node.keys_in_s3("alice", "alice"), 60, "in S3")
     node.store.stop(signal.SIGKILL)
     began = time.monotonic()
     node.use("ivan")
-    state = node.state("ivan", 20)
+    state = node.state("ivan", 60)
     assert state["state"] in ("WAIT_S3", "WAIT_KEYS")
     assert state["reason"]
-    assert time.monotonic() - began < 8, "known soon, so that the server can start without"
+    soon = limit(8, 60)  # so that the server can start without
+    assert time.monotonic() - began < soon
     root = node.config.mounts / "ivan"
     notice = root / mounts.NOTICE_FILE
     assert as_user("print(open('STORAGE_UNAVAILABLE.txt').read())", root) == mounts.NOTICE.strip()
@@ -226,14 +225,14 @@ def test_store_down_at_the_start_then_back(node: Node) -> None:
     # Who was mounted keeps working on what is cached, and loses nothing.
     assert as_user(WRITE, alice / "alice", "outage.txt") == ""
     node.release("alice")
-    assert node.in_state("alice", "DRAINING", 5)["state"] == "DRAINING"
-    eventually(lambda: "does not take" in node.state("alice")["reason"], 15, "uploads failed")
+    assert node.in_state("alice", "DRAINING", 60)["state"] == "DRAINING"
+    eventually(lambda: "does not take" in node.state("alice")["reason"], 60, "uploads failed")
     left = node.state("alice")
     assert left["state"] == "DRAINING"
     assert left["pending"]["files"] >= 1
     assert mount_table.below(alice)
     node.store.start()
-    node.in_state("ivan", "READY", 10)
+    node.in_state("ivan", "READY", 60)
     assert not notice.exists()
     assert as_user(WRITE, root / "ivan", "kept.txt") == ""
     node.in_state("alice", "UNMOUNTED", 45)
@@ -244,21 +243,21 @@ def test_a_drain_that_waits_for_the_store_says_so_early(node: Node) -> None:
     """Last: who has nothing to upload is unmounted, the others are told with the reason."""
     node.ready("bob")
     alice = node.ready("alice")
-    eventually(lambda: node.state("bob")["pending"]["files"] == 0, 10, "bob has nothing to upload")
+    eventually(lambda: node.state("bob")["pending"]["files"] == 0, 60, "bob has nothing to upload")
     assert list((alice / "alice").iterdir())  # known from now on
     node.store.stop(signal.SIGKILL)
     as_user("for name in 'xyz': open(name, 'w').write(name)", alice / "alice")
     began = time.monotonic()
-    answer: dict[str, Any] = node.client.post("/drain", json={"deadline": 65}).json()
-    assert 30 <= time.monotonic() - began < 55
+    answer: dict[str, Any] = node.client.post("/drain", json={"deadline": 165}).json()
+    assert 30 <= time.monotonic() - began < 150
     assert not answer["drained"]
     assert answer["stalled"]
     assert [user["user"] for user in answer["pending"]] == ["alice"]
     assert answer["pending"][0]["pending"]["files"] >= 3
     assert "object store does not take them" in answer["pending"][0]["reason"]
     again = time.monotonic()
-    assert node.client.post("/drain", json={"deadline": 30}).json()["stalled"]
-    assert time.monotonic() - again < 2
+    assert node.client.post("/drain", json={"deadline": 165}).json()["stalled"]
+    assert time.monotonic() - again < 25, "it is known"
     node.store.start()
     assert node.client.post("/drain", json={"deadline": 60}).json()["drained"] or node.in_state(
         "alice", "UNMOUNTED", 30

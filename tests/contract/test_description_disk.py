@@ -241,8 +241,8 @@ def unsent(node: Node, user: str) -> MountPlan:
 def uploaded_by_the_next_agent(node: Node, user: str) -> None:
     node.faults.switch("pass")
     node.start_agent()
-    eventually(lambda: node.keys_in_s3(user, user) == {*"xyz"}, 30, "all is uploaded")
-    node.in_state(user, "UNMOUNTED", 30)
+    eventually(lambda: node.keys_in_s3(user, user) == {*"xyz"}, 60, "all is uploaded")
+    node.in_state(user, "UNMOUNTED", 60)
     body = node.s3(user).get_object(Bucket=user, Key="x")["Body"].read()
     assert body == b"xxxxxxxxx"
 

@@ -83,7 +83,7 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture
 def endpoint(config: Config) -> Iterator[httpx.Client]:
     url = f"http://127.0.0.1:{config.ports.director}"
-    with running(config, director), httpx.Client(base_url=url, timeout=30) as client:
+    with running(config, director), httpx.Client(base_url=url, timeout=90) as client:
         yield client
 
 
@@ -96,7 +96,7 @@ def running(config: Config, which: ModuleType) -> Iterator[None]:
         subprocess.Popen(which.command(config), stdout=log, stderr=log) as process,
     ):
         try:
-            wait_for(lambda: _healthy(which.health_url(config)), 30, which.NAME)
+            wait_for(lambda: _healthy(which.health_url(config)), 60, which.NAME)
             yield
         finally:
             process.terminate()
@@ -122,22 +122,22 @@ def test_visitors_are_led_as_cookies_health_and_weights_say(
     bari = site("bari", config.ports.web)
     with site("cnaf", config.ports.files) as cnaf:
         with bari:
-            wait_for(lambda: led_to(endpoint, "bari") == "bari", 30, "a look at bari")
-            wait_for(lambda: led_to(endpoint, "cnaf") == "cnaf", 30, "a look at cnaf")
+            wait_for(lambda: led_to(endpoint, "bari") == "bari", 60, "a look at bari")
+            wait_for(lambda: led_to(endpoint, "cnaf") == "cnaf", 60, "a look at cnaf")
             assert {led_to(endpoint, "bari") for _ in range(8)} == {"bari"}
-            wait_for(lambda: spread(endpoint) == (2, 6), 30, "visitors by weight")
+            wait_for(lambda: spread(endpoint) == (2, 6), 60, "visitors by weight")
             for unknown in ("roma", "barix", "xbari", ".ari"):
                 assert {led_to(endpoint, unknown) for _ in range(8)} == {"bari", "cnaf"}, unknown
             host = endpoint.base_url.netloc.decode()
             assert endpoint.get("/").text.endswith(f" {host}"), "sites see the endpoint's name"
             # Drained: nobody new, but whoever works there goes on.
             cnaf.ready = False
-            wait_for(lambda: spread(endpoint) == (8, 0), 30, "the drain")
+            wait_for(lambda: spread(endpoint) == (8, 0), 60, "the drain")
             assert {led_to(endpoint, "cnaf") for _ in range(8)} == {"cnaf"}
         # Dead: the other takes over, ready or not.
-        wait_for(lambda: led_to(endpoint, "bari") == "cnaf", 30, "the other site")
+        wait_for(lambda: led_to(endpoint, "bari") == "cnaf", 60, "the other site")
         assert led_to(endpoint) == "cnaf"
-    wait_for(lambda: led_to(endpoint) == "", 30, "the end of both")
+    wait_for(lambda: led_to(endpoint) == "", 60, "the end of both")
 
 
 def spread(endpoint: httpx.Client) -> tuple[int, int]:
@@ -151,12 +151,12 @@ def test_a_hub_that_is_restarted_turns_nobody_away(config: Config, endpoint: htt
     with running(config, edge), site("cnaf", config.ports.files) as cnaf:
         _add_the_hubs_route(config)
         with site("bari", config.ports.hub):
-            wait_for(lambda: spread(endpoint) == (2, 6), 30, "visitors by weight")
+            wait_for(lambda: spread(endpoint) == (2, 6), 60, "visitors by weight")
         before = cnaf.looks
-        wait_for(lambda: cnaf.looks >= before + 2, 30, "looks at both sites")
+        wait_for(lambda: cnaf.looks >= before + 2, 60, "looks at both sites")
         with ThreadPoolExecutor(8) as pool:
             visitors = [pool.submit(led_to, endpoint) for _ in range(8)]
-            wait_for(lambda: sum(each.done() for each in visitors) == 6, 30, "cnaf's visitors")
+            wait_for(lambda: sum(each.done() for each in visitors) == 6, 60, "cnaf's visitors")
             with site("bari", config.ports.hub):
                 found = [each.result() for each in visitors]
         assert (found.count("bari"), found.count("cnaf")) == (2, 6)

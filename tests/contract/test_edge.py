@@ -68,7 +68,7 @@ jupyterhub: {{routes: {{}}}}
 def web(running: Config) -> str:
     """The public URL, once the hub's routes are in force."""
     write_hub_routes(running, HUB_ROUTES.format(port=running.ports.hub))
-    wait_for(lambda: httpx.get(running.public_url).is_success, 5, "the hub's route")
+    wait_for(lambda: httpx.get(running.public_url).is_success, 60, "the hub's route")
     return running.public_url
 
 
@@ -106,14 +106,14 @@ def test_a_request_waits_for_a_hub_that_is_restarted(web: str, running: Config) 
     write_hub_routes(
         running, routes.replace("service: hub,", "service: hub, middlewares: [patience],")
     )
-    wait_for(lambda: hub_is_waited_for(running), 30, "the route")
+    wait_for(lambda: hub_is_waited_for(running), 60, "the route")
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(httpx.post, f"{web}/hub/login", content=b"name", timeout=60)
         assert not wait([asked], timeout=1).done, "nobody listens yet"
         with listening(port):
             assert asked.result().text.startswith(f"{port} /hub/login")
     write_hub_routes(running, HUB_ROUTES.format(port=running.ports.hub))
-    wait_for(lambda: not hub_is_waited_for(running), 30, "the route")
+    wait_for(lambda: not hub_is_waited_for(running), 60, "the route")
 
 
 def test_hub_cannot_replace_the_fixed_routes(running: Config) -> None:
@@ -206,7 +206,7 @@ def test_a_store_that_hangs_gets_no_connections_and_one_that_is_late_is_waited_f
         wait_for(all_end, 60, "the end of new connections")
     finally:
         Upstream.speaks.set()
-    wait_for(lambda: s3_answers(running), 30, "the way to the store")
+    wait_for(lambda: s3_answers(running), 60, "the way to the store")
 
 
 def test_api_of_the_edge_needs_its_password(running: Config) -> None:
@@ -244,18 +244,18 @@ def test_renewed_certificate_is_in_force_without_a_restart(config: Config, tmp_p
     install(first, tmp_path)
     supervisor.start(secure, ["edge"])
     try:
-        wait_for(lambda: components.healthy(secure, EDGE), 30, "the edge's health")
+        wait_for(lambda: components.healthy(secure, EDGE), 60, "the edge's health")
         pid = edge_pid(secure)
         key = ["cat", str(secure.dir / "edge" / "tls" / "key.pem")]
         with pytest.raises(Exception, match="Permission denied"):
             process.call(components.as_component(secure, HUB, key), {"PATH": "/usr/bin:/bin"})
         with listening(secure.ports.store_s3):
             ports = (secure.ports.web, secure.ports.iam, secure.ports.s3)
-            wait_for(lambda: {served(port) for port in ports} == {first[0]}, 5, "the certificate")
+            wait_for(lambda: {served(port) for port in ports} == {first[0]}, 60, "the certificate")
         assert not components.renew_certificates(secure)
         install(second, tmp_path)
         assert components.renew_certificates(secure)
-        wait_for(lambda: served(secure.ports.web) == second[0], 5, "the new certificate")
+        wait_for(lambda: served(secure.ports.web) == second[0], 60, "the new certificate")
         assert edge_pid(secure) == pid
     finally:
         stack.down(secure, print)

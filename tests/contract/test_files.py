@@ -202,7 +202,7 @@ def test_a_link_lives_as_long_as_it_says(world: World) -> None:
     assert found, page.text
     assert "for 3 seconds" in page.text
     address = unescape(found[1])
-    eventually(lambda: httpx.get(address).status_code == 410, 30, "the link ends")
+    eventually(lambda: httpx.get(address).status_code == 410, 60, "the link ends")
     offered = re.findall(r'<option value="(.*?)">(.*?)</option>', page.text)
     assert offered[-1] == ("longest", "59 minutes (longest)")
     longest = alice.submit("share", key=key, seconds="longest").text

@@ -64,7 +64,7 @@ def test_directories_stay_known_while_the_store_is_away(node: Node) -> None:
     as_user("import os, sys; os.makedirs(sys.argv[1])", root / "bob", DEEP)
     assert as_user(WRITE, root / "bob" / DEEP, "first.txt") == ""
     assert as_user(WRITE, root / "scratch" / "bob", "first.txt") == ""
-    eventually(lambda: all_sent(node, "bob"), 20, "all is sent")
+    eventually(lambda: all_sent(node, "bob"), 60, "all is sent")
     node.faults.switch("away")
     until, number = time.monotonic() + 2 * EACH + 5, 0
     while time.monotonic() < until:
@@ -85,11 +85,11 @@ def test_used_directories_are_known_after_a_restart_of_the_mounts(node: Node) ->
     root = node.ready("carol")
     as_user("import os, sys; os.makedirs(sys.argv[1])", root / "carol", DEEP)
     assert as_user(WRITE, root / "carol" / DEEP, "first.txt") == ""
-    eventually(lambda: all_sent(node, "carol"), 20, "all is sent")
+    eventually(lambda: all_sent(node, "carol"), 60, "all is sent")
     node.release("carol")
-    node.in_state("carol", "UNMOUNTED", 30)
+    node.in_state("carol", "UNMOUNTED", 60)
     node.ready("carol")
-    eventually(lambda: _known(node, "carol") >= 4, 30, "the top and what is used is known")
+    eventually(lambda: _known(node, "carol") >= 4, 60, "the top and what is used is known")
     node.faults.switch("away")
     assert as_user(WRITE, root / "carol" / DEEP, "second.txt") == ""
 

@@ -180,8 +180,8 @@ def test_unsent_files_that_are_opened_again_stay(node: Node, user: str, held: st
     node.faults.switch("away")
     with reopening(root / user, held) as program:
         with filled(node):
-            eventually(lambda: metric(node, "cache_disk_ballast_missing_bytes"), 20, "given up")
-            eventually(lambda: metric(node, "cache_disk_free_bytes") < 1 << 20, 20, "it is full")
+            eventually(lambda: metric(node, "cache_disk_ballast_missing_bytes"), 60, "given up")
+            eventually(lambda: metric(node, "cache_disk_free_bytes") < 1 << 20, 60, "it is full")
             output, _ = program.communicate("go on\n", timeout=300)
             assert as_user(SAVE, root / user, "new") in ("EROFS", "ENOSPC", "EIO")
             assert any("ballast" in warning for warning in warnings(node))
@@ -196,8 +196,8 @@ def test_unsent_files_that_are_opened_again_stay(node: Node, user: str, held: st
         for name, parts in found["parts"].items()
         if not holds(content(node, user, name), [(bytes.fromhex(text), ok) for text, ok in parts])
     ] == []
-    eventually(lambda: not warnings(node), 20, "the ballast is back")
-    eventually(lambda: as_user(SAVE, root / user, "new") == "", 20, "it may be written again")
+    eventually(lambda: not warnings(node), 60, "the ballast is back")
+    eventually(lambda: as_user(SAVE, root / user, "new") == "", 60, "it may be written again")
     assert "ballast given up" in (node.config.dir / "agent.log").read_text()
 
 
@@ -208,7 +208,7 @@ def test_agent_and_rclone_start_on_a_full_disk(node: Node) -> None:
     node.faults.switch("away")
     assert as_user(WRITE, root / "carol", "unsent") == ""
     with filled(node):
-        eventually(lambda: metric(node, "cache_disk_free_bytes") < 1 << 20, 20, "it is full")
+        eventually(lambda: metric(node, "cache_disk_free_bytes") < 1 << 20, 60, "it is full")
         os.kill(node.rclone("carol"), signal.SIGKILL)
         node.agent.stop()
         node.faults.switch("pass")

@@ -127,8 +127,8 @@ def test_a_hub_that_loses_its_lock_ends(postgres: Postgres, instances: Callable[
         " WHERE application_name = 'quaderno-hub-lock' AND datname = 'lost'"
     )
     assert postgres.run(cut) == [(True,)]
-    wait_for(lambda: hub.pid() != before, 30, "the end of the hub")
-    assert hub.says("The lock on the database is lost, this hub ends")
+    wait_for(lambda: hub.pid() != before, 60, "the end of the hub")
+    wait_for(lambda: hub.says("The lock on the database is lost, this hub ends"), 60, "its reason")
     wait_for(hub.answers, 120, "another hub")
 
 

@@ -84,7 +84,7 @@ def test_a_save_is_one_upload_and_keeps_its_time(
 ) -> None:
     store, seconds, uploads = node.s3("anna"), [], []
     save(lab, NOTEBOOK, "new")
-    eventually(lambda: in_s3(store, "notebook.ipynb") == "new", 30, "the notebook is in S3")
+    eventually(lambda: in_s3(store, "notebook.ipynb") == "new", 60, "the notebook is in S3")
     for number in range(SAVES):
         text, before = f"# {number}\n" + "x" * SIZE, len(node.faults.changes("/anna/"))
         began = time.monotonic()
@@ -128,7 +128,7 @@ def test_a_server_that_dies_while_it_saves_leaves_a_whole_notebook(node: Node, l
     assert lab.run("cat cloud_storage/anna/whole.ipynb") == "{"
     assert read(lab, "cloud_storage/anna/whole.ipynb") == "whole"
     store = node.s3("anna")
-    eventually(lambda: in_s3(store, "whole.ipynb") == "whole", 30, "the whole one is in S3")
+    eventually(lambda: in_s3(store, "whole.ipynb") == "whole", 60, "the whole one is in S3")
 
 
 # --- checkpoints
@@ -160,7 +160,7 @@ def test_checkpoints_are_beside_no_notebook_and_shared_by_none(node: Node, lab: 
         restore(lab, f"{place}/same.ipynb")
         assert read(lab, f"{place}/same.ipynb") == f"of {place}"
     assert lab.run("find cloud_storage examples -name '*checkpoint*'") == ""
-    eventually(lambda: node.state("anna")["pending"]["files"] == 0, 30, "all is uploaded")
+    eventually(lambda: node.state("anna")["pending"]["files"] == 0, 60, "all is uploaded")
     assert [key for key in node.keys_in_s3("anna", "anna") if "checkpoint" in key] == []
 
 
@@ -284,7 +284,7 @@ def test_what_is_refused_in_scratch_is_refused_here(node: Node, record_property:
     root = node.ready("anna")
     node.refresh("anna")
     as_user("for d in ('anna', 'scratch/anna'): open(d + '/mine.txt', 'w').write('mine')", root)
-    eventually(lambda: node.state("anna")["pending"]["files"] == 0, 30, "all is uploaded")
+    eventually(lambda: node.state("anna")["pending"]["files"] == 0, 60, "all is uploaded")
     results = json.loads(as_user(REFUSED, root))
     own = results.pop("write to one's own")
     assert own[0] == "done"
@@ -292,8 +292,8 @@ def test_what_is_refused_in_scratch_is_refused_here(node: Node, record_property:
     slowest = max(result[1] for result in results.values())
     record_property("slowest_refusal_seconds", slowest)
     assert slowest <= limit(0.05, 30)
-    eventually(lambda: "anna/new" in node.keys_in_s3("anna", "scratch"), 30, "one's own is in S3")
-    eventually(lambda: node.state("anna")["pending"]["files"] == 0, 30, "all is uploaded")
+    eventually(lambda: "anna/new" in node.keys_in_s3("anna", "scratch"), 60, "one's own is in S3")
+    eventually(lambda: node.state("anna")["pending"]["files"] == 0, 60, "all is uploaded")
     others = [one for one in node.faults.changes("/scratch/") if "/scratch/anna" not in one.path]
     assert others == []
     assert as_user("print(open('scratch/bob/of-bob.txt').read())", root) == "bob's"

@@ -62,7 +62,7 @@ def test_pages_do_not_wait_for_it(server: SlowServer, tmp_path: Path) -> None:
         assert browser.submit(browser.visit(reset), email="eve@example.org").status_code == 200
         assert undelivered.warnings(provider.config) == [], "nothing has failed"
         server.speaks.set()
-        eventually(lambda: len(server.taken) == 2, 30, "both messages are taken")
+        eventually(lambda: len(server.taken) == 2, 60, "both messages are taken")
         assert "/identity/reset/" in server.taken[0]
 
 
@@ -71,7 +71,7 @@ def test_operators_are_told_of_one_that_is_not_there(tmp_path: Path) -> None:
     with running_provider(tmp_path, email=email) as provider, Browser(provider) as browser:
         page = browser.visit(f"{provider.config.iam_url}/identity/reset/")
         browser.submit(page, email="ada@example.org")
-        (said,) = eventually(lambda: undelivered.warnings(provider.config), 30, "it is told")
+        (said,) = eventually(lambda: undelivered.warnings(provider.config), 60, "it is told")
         assert "not delivered: 1, the oldest of 20" in said
         assert "(ConnectionRefusedError)" in said
         health = httpx.get(f"http://127.0.0.1:{provider.config.ports.iam_app}/healthz")

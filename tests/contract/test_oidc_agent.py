@@ -125,7 +125,7 @@ def test_while_the_hub_is_away_the_last_token_serves(anna: Server) -> None:
     assert anna.printed("oidc-token infncloud") == token
     status, output = anna.run("oidc-token --time 100000 infncloud")
     assert (status, "HTTP 502" in output) == (1, True)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 60
 
 
 def test_what_disturbs_the_agent_does_not_disturb_jupyterlab(anna: Server) -> None:

@@ -71,7 +71,7 @@ def attempt(node: Node) -> Iterator[Callable[[], str]]:
 
 
 def usable_from_now_on(attempt: Callable[[], str]) -> None:
-    eventually(lambda: attempt() == "ok", 20, "it is usable")
+    eventually(lambda: attempt() == "ok", 60, "it is usable")
     assert {attempt() for _ in range(20)} == {"ok"}
 
 
@@ -82,8 +82,8 @@ def test_rclone_ends(
         first = node.rclone("judy")
         began = time.monotonic()
         os.kill(first, signal.SIGKILL)
-        eventually(lambda f=first: node.rclone("judy") != f, 20, "another rclone")  # type: ignore[misc]
-        left = began + limit(3, 20) - time.monotonic()
+        eventually(lambda f=first: node.rclone("judy") != f, 60, "another rclone")  # type: ignore[misc]
+        left = began + limit(3, 60) - time.monotonic()
         eventually(lambda: attempt() == "ok", left, "it is usable")
         record_property("usable_again_seconds", time.monotonic() - began)
         usable_from_now_on(attempt)
@@ -104,6 +104,6 @@ def test_nobody_notices_that_the_agent_is_restarted(node: Node, attempt: Callabl
 def test_rclone_ends_while_the_agent_is_away(node: Node, attempt: Callable[[], str]) -> None:
     node.agent.stop(signal.SIGTERM)
     os.kill(node.rclone("judy"), signal.SIGKILL)
-    eventually(lambda: attempt() == "ENOTCONN", 5, "nothing serves it")
+    eventually(lambda: attempt() == "ENOTCONN", 60, "nothing serves it")
     node.start_agent()
     usable_from_now_on(attempt)

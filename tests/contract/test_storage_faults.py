@@ -110,7 +110,7 @@ def test_nothing_acknowledged_is_lost_when_rclone_is_killed(node: Node, tmp_path
             eventually(lambda e=enough: written() > e, 60, "files are written")  # type: ignore[misc]
             time.sleep(random.uniform(0, 0.5))  # noqa: S311 - any moment of rclone's work
             os.kill(first, signal.SIGKILL)
-            eventually(lambda f=first: node.rclone("alice") != f, 30, "another rclone")  # type: ignore[misc]
+            eventually(lambda f=first: node.rclone("alice") != f, 60, "another rclone")  # type: ignore[misc]
             node.in_state("alice", "READY", 60)
     finally:
         for writer in writers:
@@ -140,7 +140,7 @@ def test_damaged_descriptions_lose_no_file(node: Node, damage: str) -> None:
     node.faults.switch("pass")
     node.start_agent()
     node.in_state("bob", "READY")
-    eventually(lambda: set(names) <= node.keys_in_s3("bob", "bob"), 30, "20 of 20 are uploaded")
+    eventually(lambda: set(names) <= node.keys_in_s3("bob", "bob"), 60, "20 of 20 are uploaded")
     assert all(node.content("bob", name) == f"text of {name}".encode() for name in names)
 
 
@@ -176,18 +176,18 @@ input()
     for fault in faults:
         node.faults.switch(fault)
         node.start_agent()
-        eventually(lambda: node.state("carol")["state"] == "WAIT_S3", 30, "it waits")
+        eventually(lambda: node.state("carol")["state"] == "WAIT_S3", 60, "it waits")
         assert not (root / "carol").is_mount()
         assert node.state("carol")["pending"]["files"] == 1
         node.agent.stop(signal.SIGKILL)
     node.faults.switch("pass")
     node.start_agent()
-    node.in_state("carol", "READY", 30)
+    node.in_state("carol", "READY", 60)
     new = bytearray(old)
     for start, text in changes:
         new[start : start + len(text)] = text
-    eventually(lambda: pending(node, "carol") == 0, 30, "it is uploaded")
-    eventually(lambda: node.content("carol", "big") == new, 30, "every byte is there")
+    eventually(lambda: pending(node, "carol") == 0, 60, "it is uploaded")
+    eventually(lambda: node.content("carol", "big") == new, 60, "every byte is there")
     assert not list(plan.rescued.rglob("*.new"))
 
 
@@ -222,7 +222,7 @@ except OSError:
     node.faults.switch("pass")
     new = old[:40_960_000] + b"n" * 4096 + old[40_964_096:]
     eventually(lambda: node.content("dave", "big") == new, 60, "it is in S3")
-    eventually(lambda: pending(node, "dave") == 0, 30, "nothing is left")
+    eventually(lambda: pending(node, "dave") == 0, 60, "nothing is left")
     seen = as_user(
         "import hashlib; print(hashlib.sha256(open('big', 'rb').read()).hexdigest())", root / "dave"
     )
@@ -234,7 +234,7 @@ def test_saving_goes_on_while_the_store_is_away(
 ) -> None:
     root = node.ready("erin")
     assert as_user(WRITE, root / "erin", "first.txt") == ""
-    eventually(lambda: pending(node, "erin") == 0, 10, "it is known")
+    eventually(lambda: pending(node, "erin") == 0, 60, "it is known")
     node.faults.switch("away")
     until, seconds = time.monotonic() + OUTAGE, []
     for number in range(50):
@@ -245,14 +245,14 @@ def test_saving_goes_on_while_the_store_is_away(
     record_property("median_seconds_of_a_save", statistics.median(seconds))
     assert statistics.median(seconds) <= limit(1, 30)
     assert max(seconds) <= limit(5, 30)
-    state = eventually(lambda: (s := node.state("erin"))["level"] == "warning" and s, 15, "told")
+    state = eventually(lambda: (s := node.state("erin"))["level"] == "warning" and s, 60, "told")
     assert state["state"] == "READY"
     assert state["pending"]["files"] == 50
     assert state["pending"]["bytes"] == 200
     assert state["pending"]["oldest"] >= OUTAGE / 2
     assert "does not take them" in state["message"]
     node.faults.switch("pass")
-    eventually(lambda: pending(node, "erin") == 0, 45, "all is uploaded")
+    eventually(lambda: pending(node, "erin") == 0, limit(45, 120), "all is uploaded")
     assert {f"save-{number}.txt" for number in range(50)} <= node.keys_in_s3("erin", "erin")
     assert node.state("erin")["level"] == "ok"
 
@@ -260,23 +260,23 @@ def test_saving_goes_on_while_the_store_is_away(
 def test_what_the_store_refuses_is_shown_and_kept(node: Node) -> None:
     root = node.ready("fred")
     assert as_user(WRITE, root / "fred", "first.txt") == ""
-    eventually(lambda: pending(node, "fred") == 0, 10, "it is known")
+    eventually(lambda: pending(node, "fred") == 0, 60, "it is known")
     node.faults.switch("deny")
     began = time.monotonic()
     assert as_user(WRITE, root / "fred", "refused.txt") == ""
     told: dict[str, Any] = eventually(
-        lambda: (s := node.state("fred"))["refused"] and s, 15, "it is shown"
+        lambda: (s := node.state("fred"))["refused"] and s, limit(15, 60), "it is shown"
     )
     assert told["refused"][0]["path"] == "cloud_storage/fred/refused.txt"
     assert "AccessDenied" in told["refused"][0]["reason"]
     assert told["level"] == "error"
     assert told["read_only"]
-    eventually(lambda: as_user(WRITE, root / "fred", "more.txt") == "EROFS", 10, "read-only")
+    eventually(lambda: as_user(WRITE, root / "fred", "more.txt") == "EROFS", 60, "read-only")
     assert as_user("print(open('refused.txt').read())", root / "fred") == "text"
     eventually(lambda: time.monotonic() - began > REFUSAL, REFUSAL + 5, "it lasts")
     node.faults.switch("pass")
-    eventually(lambda: "refused.txt" in node.keys_in_s3("fred", "fred"), limit(5, 15), "it is sent")
-    eventually(lambda: node.state("fred")["level"] == "ok", 15, "all is well")
+    eventually(lambda: "refused.txt" in node.keys_in_s3("fred", "fred"), limit(5, 60), "it is sent")
+    eventually(lambda: node.state("fred")["level"] == "ok", 60, "all is well")
     assert as_user(WRITE, root / "fred", "more.txt") == ""
 
 
@@ -289,22 +289,22 @@ def test_a_stop_uploads_first_and_never_unmounts_what_is_not(
     node.release("gina")
     began = time.monotonic()
     eventually(
-        lambda: store.list_objects_v2(Bucket="gina")["KeyCount"] == 200, limit(5, 20), "all in S3"
+        lambda: store.list_objects_v2(Bucket="gina")["KeyCount"] == 200, limit(5, 60), "all in S3"
     )
     record_property("seconds_of_200_files", time.monotonic() - began)
-    node.in_state("gina", "UNMOUNTED", 20)
+    node.in_state("gina", "UNMOUNTED", 60)
     node.ready("gina")
     assert len(list((root / "gina").glob("*.txt"))) == 200
     node.faults.switch("away")
     as_user("for i in range(5): open(f'new-{i}', 'w').write(str(i))", root / "gina")
     node.release("gina")
-    eventually(lambda: "does not take" in node.state("gina")["reason"], 20, "it says why")
+    eventually(lambda: "does not take" in node.state("gina")["reason"], 60, "it says why")
     assert mount_table.below(root)
     assert node.state("gina")["pending"]["files"] == 5
     lease = node.s3("gina").get_object(Bucket="scratch", Key=leases.key("gina"))["Body"].read()
     assert json.loads(lease)["node"] == node_id(node.config)
     node.faults.switch("pass")
-    node.in_state("gina", "UNMOUNTED", 30)
+    node.in_state("gina", "UNMOUNTED", 60)
     assert len(node.keys_in_s3("gina", "gina")) == 205
 
 
@@ -321,15 +321,15 @@ def test_an_older_copy_never_replaces_a_newer_object(node: Node) -> None:
     def kept() -> list[str]:
         return [key for key in node.keys_in_s3("hugo", "hugo") if "rescued" in key]
 
-    (key,) = eventually(kept, 20, "it is rescued")
+    (key,) = eventually(kept, 60, "it is rescued")
     assert key.startswith(".quaderno/rescued/")
     assert key.endswith("/hugo/both")
     assert node.content("hugo", key) == b"text of both"
     assert node.content("hugo", "both") == b"from elsewhere"
-    eventually(lambda: node.state("hugo")["rescued"] == 1, 10, "it is told")
+    eventually(lambda: node.state("hugo")["rescued"] == 1, 60, "it is told")
     root = node.config.mounts / "hugo"
     as_user("import os, sys; os.rename(sys.argv[1], 'taken back')", root / "hugo", key)
-    eventually(lambda: "taken back" in node.keys_in_s3("hugo", "hugo"), 20, "it is taken back")
+    eventually(lambda: "taken back" in node.keys_in_s3("hugo", "hugo"), 60, "it is taken back")
     assert node.content("hugo", "taken back") == b"text of both"
     assert kept() == []
 
@@ -341,7 +341,7 @@ def test_of_two_changes_the_later_has_the_name_and_both_are_kept(node: Node, las
     root = node.ready(user)
     script = "import sys; open('both', 'w').write(sys.argv[1])"
     as_user(script, root / user, "first")
-    eventually(lambda: pending(node, user) == 0, 20, "it is known")
+    eventually(lambda: pending(node, user) == 0, 60, "it is known")
     node.faults.switch("away")
     for where in ("elsewhere", "here") if last == "here" else ("here", "elsewhere"):
         if where == "here":
@@ -349,18 +349,18 @@ def test_of_two_changes_the_later_has_the_name_and_both_are_kept(node: Node, las
         else:
             node.s3(user).put_object(Bucket=user, Key="both", Body=where.encode())
         second = int(time.time())
-        eventually(lambda s=second: time.time() >= s + 2, 5, "objects have times in seconds")  # type: ignore[misc]
+        eventually(lambda s=second: time.time() >= s + 2, 60, "objects have times in seconds")  # type: ignore[misc]
     start_again(node, user)
     node.faults.switch("pass")
     node.start_agent()
-    node.in_state(user, "READY", 30)
-    eventually(lambda: pending(node, user) == 0, 30, "all is sent")
+    node.in_state(user, "READY", 60)
+    eventually(lambda: pending(node, user) == 0, 60, "all is sent")
 
     def kept() -> list[bytes]:
         keys = [key for key in node.keys_in_s3(user, user) if key.endswith(f"/{user}/both")]
         return [node.content(user, key) for key in keys]
 
-    eventually(kept, 20, "the other is rescued")
+    eventually(kept, 60, "the other is rescued")
     assert node.content(user, "both") == last.encode()
     assert kept() == [b"elsewhere" if last == "here" else b"here"]
     eventually(lambda: node.state(user)["rescued"] == 1, 90, "it is told")
@@ -374,5 +374,5 @@ def test_a_description_is_whole_after_the_repair(node: Node) -> None:
     node.faults.switch("pass")
     node.start_agent()
     node.in_state("iris", "READY")
-    eventually(lambda: "one" in node.keys_in_s3("iris", "iris"), 15, "it is uploaded")
+    eventually(lambda: "one" in node.keys_in_s3("iris", "iris"), 60, "it is uploaded")
     assert node.content("iris", "one") == b"text of one"

@@ -46,7 +46,7 @@ def run(function: Callable[[], Any], disk: Path) -> Any:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=800,
     )
     for line in done.stdout.splitlines():
         if line.startswith(RESULT):

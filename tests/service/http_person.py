@@ -50,7 +50,7 @@ def logged_in(
     service: Service, username: str, password: str | None = None
 ) -> Iterator[httpx.Client]:
     """A client that has logged in at the hub and authorized it."""
-    with httpx.Client(follow_redirects=True, timeout=30) as client:
+    with httpx.Client(follow_redirects=True, timeout=60) as client:
         _log_in(client, service, username, password or PASSWORDS[username])
         yield client
 

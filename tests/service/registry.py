@@ -141,7 +141,7 @@ def running_registry() -> Iterator[Registry]:
         )
     try:
         with serving(Registry(port)) as registry:
-            wait_for(lambda: _answers(port), 20, "the registry's answer")
+            wait_for(lambda: _answers(port), 60, "the registry's answer")
             yield registry
             registry.behave()
     finally:

@@ -123,7 +123,7 @@ class Service:
     def agent(self, path: str) -> Any:
         """The node agent's answer, asked as root."""
         transport = httpx.HTTPTransport(uds=str(self.config.agent_socket))
-        with httpx.Client(transport=transport, base_url="http://agent") as client:
+        with httpx.Client(transport=transport, base_url="http://agent", timeout=60) as client:
             return client.get(path).json()
 
     def inside(self, username: str, code: str, check: bool = True) -> tuple[int, str]:
@@ -200,6 +200,7 @@ def _settle(file: Path, sections: dict[str, Any]) -> None:
     patience with pulls, which here come from this machine; and a group with a small quota. The
     network is one that nobody else is about to make."""
     settings = yaml.safe_load(file.read_text())
+    settings["servers"]["network"] = free_network()
     settings["servers"]["stall_timeout"] = 5
     settings["store"]["group_quotas"] = {"/small": "8M"}
     settings["oidc"]["audiences"] = ["quaderno", "elsewhere"]
@@ -207,7 +208,6 @@ def _settle(file: Path, sections: dict[str, Any]) -> None:
         settings[name] = settings[name] | section if isinstance(section, dict) else section
     file.write_text(yaml.safe_dump(settings))
 
-    settings["servers"]["network"] = free_network()
 
 class Hub:
     """The hub's REST API with a token."""

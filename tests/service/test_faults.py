@@ -19,11 +19,11 @@ def test_rclone_killed_under_a_running_server(service: Service) -> None:
     write = "open('/workarea/cloud_storage/ada/before.txt', 'w').write('before')"
     service.inside("ada", write)
     store = object_store(service, "ada")
-    wait_for(lambda: store.read("ada", "before.txt"), 5, "the upload")
+    wait_for(lambda: store.read("ada", "before.txt"), 60, "the upload")
     for pid in _rclones(service):
         os.kill(pid, signal.SIGKILL)
     read = "print(open('/workarea/cloud_storage/ada/before.txt').read())"
-    wait_for(lambda: service.inside("ada", read, check=False) == (0, "before"), 10, "the mount")
+    wait_for(lambda: service.inside("ada", read, check=False) == (0, "before"), 60, "the mount")
 
 
 def _rclones(service: Service) -> list[int]:
@@ -87,5 +87,5 @@ def test_down_and_up_finds_everything(service: Service, hub: Hub) -> None:
     hub.start("ada")
     read = "print([open(f'/workarea/{p}/last.txt').read() for p in ('cloud_storage/ada', 'local')])"
     wait_for(
-        lambda: service.inside("ada", read, check=False)[1] == "['last', 'last']", 10, "the files"
+        lambda: service.inside("ada", read, check=False)[1] == "['last', 'last']", 60, "the files"
     )

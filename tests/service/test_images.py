@@ -60,7 +60,7 @@ def test_it_is_a_server_with_storage_kernels_and_what_was_its_own(
     hub.start(iris, image=images[name])
     try:
         mounted = f"import os; print(os.path.ismount('/workarea/cloud_storage/{iris}'))"
-        wait_for(lambda: service.inside(iris, mounted)[1] == "True", 30, "the storage")
+        wait_for(lambda: service.inside(iris, mounted)[1] == "True", 60, "the storage")
         with Kernel(service, iris, PASSWORD) as kernel:
             kernel.run(f"open('/workarea/cloud_storage/{iris}/of-an-image', 'w').close()")
             assert kernel.run("import os; print(os.environ.get('FROM_SCRIPT'))") == f"{through}\n"

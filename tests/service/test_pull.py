@@ -51,7 +51,7 @@ def image(
     if hub.running(WHO):
         hub.stop(WHO)
     # The engine keeps what a container uses.
-    wait_for(lambda: service.leftovers(WHO) == [], 10, "the end of the container")
+    wait_for(lambda: service.leftovers(WHO) == [], 60, "the end of the container")
     with suppress(ImageNotFound):
         docker.from_env().images.remove(everything[1], force=True)
 
@@ -144,7 +144,7 @@ def test_a_download_that_stands_still_ends(
     assert sentences <= {sentence, "The registry does not answer"}
     assert events[-1]["failed"]
     assert f"{sentence} (tried 4 times). Start again in some minutes." in events[-1]["message"]
-    wait_for(lambda: not hub.running(WHO), 30, "the failure")
+    wait_for(lambda: not hub.running(WHO), 60, "the failure")
     assert service.leftovers(WHO) == []
 
 
@@ -153,10 +153,10 @@ def test_a_start_cancelled_during_the_pull_ends_the_pull(
 ) -> None:
     registry.rate = MB // 10
     start(hub, image)
-    wait_for(lambda: registry.downloads, 10, "the download")
+    wait_for(lambda: registry.downloads, 60, "the download")
     assert hub.request("DELETE", f"/users/{WHO}/server").status_code in (202, 204)
-    wait_for(lambda: not registry.downloads, 10, "the end of the download")
-    wait_for(lambda: not hub.running(WHO), 10, "the end")
+    wait_for(lambda: not registry.downloads, 60, "the end of the download")
+    wait_for(lambda: not hub.running(WHO), 60, "the end")
     assert service.leftovers(WHO) == []
     # Had it come after all, the clean-up would know of it.
     noted = (service.config.dir / "hub" / "fetched-images").iterdir()

@@ -60,7 +60,7 @@ def mailed_link(service: Service, to: str) -> str:
                 return link[0]
         return None
 
-    return wait_for(found, 30, f"a message to {to}") or ""
+    return wait_for(found, 60, f"a message to {to}") or ""
 
 
 def test_from_a_request_to_the_first_server(

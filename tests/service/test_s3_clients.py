@@ -83,10 +83,10 @@ def test_a_store_that_hangs_is_named_in_time(service: Service) -> None:
     os.kill(pid, signal.SIGSTOP)
     try:
         answer = ask(service, own_token(service, "ada"))
-        status, output = terminal(service, "ada", "timeout 30 quaderno-credentials")
+        status, output = terminal(service, "ada", "timeout 90 quaderno-credentials")
         wait_for(lambda: ended(service), 60, "the edge's end of connections")
         hung = {
-            client: terminal(service, "ada", f"timeout 50 {reading}")
+            client: terminal(service, "ada", f"timeout 90 {reading}")
             for client, reading in clients.READING.items()
         }
     finally:

@@ -51,7 +51,7 @@ def test_a_person_gets_from_the_endpoint_to_a_notebook(
     )
     screenshot(page, "notebook", phone=False)
     store = object_store(service, "ada")
-    wait_for(lambda: store.read("ada", "first.txt") == b"written in a notebook", 5, "the upload")
+    wait_for(lambda: store.read("ada", "first.txt") == b"written in a notebook", 60, "the upload")
     environment = service.container("ada").attrs["Config"]["Env"]
     assert "CPU_LIMIT=0.5" in environment
     assert f"MEM_LIMIT={2**30}" in environment

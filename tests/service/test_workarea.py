@@ -267,7 +267,7 @@ def test_lab_copies_at_the_push_of_a_button(
     expect(popup).to_contain_text(
         "3 files (93 KB) copied to cloud_storage/ada/saved/", timeout=SOON
     )
-    wait_for(lambda: "notes.txt" in saved(store), 30, "the upload")
+    wait_for(lambda: "notes.txt" in saved(store), 60, "the upload")
     home.get_by_role("button", name="Close").click()
     home.locator("#quaderno-storage").click()
     expect(popup).to_contain_text("No file exists only in this server.", timeout=SOON)
