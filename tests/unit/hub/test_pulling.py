@@ -171,17 +171,17 @@ def test_an_engine_that_is_away_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "sentence"),
-    [([GOES], "has stopped moving"), ([], "The registry does not answer")],
+    ("said", "sentence", "patience"),
+    [([GOES], "has stopped moving", 2), ([], "The registry does not answer", 0.05)],
     ids=["half way", "at once"],
 )
 def test_what_does_not_move_is_given_up(
-    tmp_path: Path, said: list[dict[str, Any]], sentence: str
+    tmp_path: Path, said: list[dict[str, Any]], sentence: str, patience: float
 ) -> None:
     async def scenario() -> None:
         async with Engine(tmp_path / "e", *[events(*said, forever=True)] * 4) as engine:
             with pytest.raises(StartFailure) as failure:
-                await _pull(engine, Progress(), patience=0.05)
+                await _pull(engine, Progress(), patience)
         assert sentence in failure.value.jupyterhub_message
 
     asyncio.run(scenario())
@@ -202,7 +202,7 @@ def test_a_queued_pull_waits_as_long_as_another_moves(tmp_path: Path) -> None:
             for size in range(30):
                 detail = {"current": MB + size, "total": 2 * MB}
                 writer.write(_chunk(GOES | {"progressDetail": detail}))
-                await asyncio.sleep(0.1)  # all of it takes three times the other's patience
+                await asyncio.sleep(0.2)  # all of it takes three times the other's patience
             finished.set()
             writer.write(b"0\r\n\r\n")
 
@@ -210,7 +210,7 @@ def test_a_queued_pull_waits_as_long_as_another_moves(tmp_path: Path) -> None:
             Engine(tmp_path / "1", queues) as queue,
             Engine(tmp_path / "2", moves) as moving,
         ):
-            await asyncio.gather(_pull(queue, Progress(), 1), _pull(moving, Progress(), 1))
+            await asyncio.gather(_pull(queue, Progress(), 2), _pull(moving, Progress(), 2))
         return queue.requests
 
     assert sum(line.startswith("POST") for line in asyncio.run(scenario())) == 1

@@ -1,6 +1,7 @@
 """What a living rclone may send while its mounts are not served."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ class Rclone:
     """Its home is not mounted; a file was closed in the person's own scratch area."""
 
     def __init__(self) -> None:
-        self.exited, self.due = asyncio.Event(), 1.0
+        self.exited, self.held, self.due = asyncio.Event(), asyncio.Event(), 1.0
         self.pid = os.getpid()
 
     async def call(self, command: str, *, within: float = 0, **parameters: Any) -> dict[str, Any]:
@@ -32,6 +33,8 @@ class Rclone:
             raise StorageError(f"rclone: {command}: no VFS found")
         if command == "vfs/queue-set-expiry":
             self.due = parameters["expiry"]
+            if self.due == uploads.HELD:
+                self.held.set()
             return {}
         common = {"name": "f", "id": 1, "size": 1, "tries": 0, "uploading": False}
         return {"queue": [common | {"expiry": self.due}]}
@@ -77,7 +80,9 @@ def test_a_file_closed_while_the_store_is_waited_for_is_held_without_a_lease(
     async def run() -> None:
         async with waiting(tmp_path, monkeypatch, confirmed=confirmed) as rclone:
             rclone.due = 1.0  # it has just been closed
-            await asyncio.sleep(0.9)
-            assert (rclone.due == uploads.HELD) is not confirmed
+            rclone.held.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(rclone.held.wait(), 0.9 if confirmed else 60)
+            assert rclone.held.is_set() is not confirmed
 
     asyncio.run(run())
