@@ -141,12 +141,13 @@ def test_an_operator_sees_the_servers_and_stops_one(service: Service, hub: Hub) 
     assert said.endswith("ada's server odd has stopped\n")
     assert "odd" not in hub.servers("ada")
     assert hub.ready("ada")
-    again = service.quaderno("server", "stop", "ada", "odd", check=False)
-    assert again.returncode == 1
-    assert again.stderr.splitlines() == [
-        "error: ada's server odd does not run",
-        "hint: Those that do: quaderno server list",
-    ]
+    for which, called in ((["ada", "odd"], "ada's server odd"), (["nobody"], "nobody's server")):
+        again = service.quaderno("server", "stop", *which, check=False)
+        assert again.returncode == 1
+        assert again.stderr.splitlines() == [
+            f"error: {called} does not run",
+            "hint: Those that do: quaderno server list",
+        ]
     assert hub.request("DELETE", "/users/ada/servers/odd", json={"remove": True}).is_success
 
 

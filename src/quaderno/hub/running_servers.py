@@ -73,7 +73,7 @@ class Hub:
         return {
             "user": user,
             "server": server["name"],
-            "state": {"stop": "stopping", None: "running"}.get(server["pending"], "starting"),
+            "state": _state_of(server),
             "image": has.image,
             "cpu": has.cpu,
             "memory": has.memory,
@@ -112,19 +112,26 @@ class Hub:
 
     def _state(self, user: str, name: str) -> str | None:
         """Of a server; None if it does not run."""
-        found = (one for one in self.running() if (one["user"], one["server"]) == (user, name))
-        return next((one["state"] for one in found), None)
+        person = self._ask("GET", f"/users/{quote(user, safe='')}", may_lack=True).json()
+        server = person.get("servers", {}).get(name)
+        return _state_of(server) if server else None
 
-    def _ask(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+    def _ask(
+        self, method: str, path: str, *, may_lack: bool = False, **kwargs: Any
+    ) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **kwargs)
         except httpx.HTTPError as error:
             raise ComponentError("the hub does not answer", "quaderno status") from error
-        if answer.is_error:
+        if answer.is_error and not (may_lack and answer.status_code == HTTPStatus.NOT_FOUND):
             raise ComponentError(
                 f"the hub refuses, with HTTP {answer.status_code}", "Its log says more: hub.log"
             )
         return answer
+
+
+def _state_of(server: dict[str, Any]) -> str:
+    return {"stop": "stopping", None: "running"}.get(server["pending"], "starting")
 
 
 def _called(user: str, name: str) -> str:
