@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from botocore.exceptions import ClientError
 
 from quaderno import config as configuration
+from quaderno.storage import seaweedfs_quota
 from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
 from tests.contract.storage_fixtures import eventually, new_config
 
@@ -194,6 +196,20 @@ def test_a_larger_quota_counts_when_the_hub_says_it(node: Node) -> None:
     eventually(lambda: quota(node, "erin").get("limit") == 20 * MB, 60, "the limit is known")
     eventually(lambda: as_user(WRITE, root / "erin", "x.txt") == "", 90, "there is room")
     saved(node, "erin", "x.txt")
+
+
+def test_a_bucket_that_cannot_have_a_quota_keeps_no_other_from_its(node: Node) -> None:
+    """Whoever may write to the store's filer has made one with a name that S3 refuses."""
+    httpx.post(
+        f"http://127.0.0.1:{node.config.ports.store_filer}/buckets/alice--a b/"
+    ).raise_for_status()
+    node.s3("zoe").create_bucket(Bucket="zoe--data")
+
+    def quotas() -> dict[str, int]:
+        return {each.name: each.quota for each in seaweedfs_quota.buckets(node.config)}
+
+    eventually(lambda: quotas()["zoe--data"], 120, "it has a quota")
+    assert quotas()["alice--a b"] == 0
 
 
 def test_of_another_store_a_listing_is_summed_up(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from quaderno import names
 from quaderno.config import Config
@@ -60,15 +61,21 @@ def without(config: Config, buckets: Iterable[Bucket]) -> list[str]:
 
 
 async def look(config: Config, keys: HubKeys) -> None:
-    """Set what is not as it should be. Raises StorageError."""
+    """Set what is not as it should be. Raises StorageError when the store does not say what is
+    there; one bucket that fails keeps no other waiting."""
     buckets = await asyncio.to_thread(seaweedfs_quota.buckets, config)
-    wanted = {**dict(of_further(config, buckets)), **dict(of_notices(buckets))}
+    for name, limit in (*of_further(config, buckets), *of_notices(buckets)):
+        with _going_on(f"the bucket {name}"):
+            await _set(config, name, limit)
     for username in without(config, buckets):
-        if limit := await _personal(config, keys, username):
-            wanted[names.bucket(username)] = limit
-    for name, limit in wanted.items():
-        await asyncio.to_thread(seaweedfs_quota.ensure_quota, config, name, limit)
-        LOG.info("The bucket %s may hold %d bytes", name, limit)
+        with _going_on(f"the bucket of {username}"):
+            if limit := await _personal(config, keys, username):
+                await _set(config, names.bucket(username), limit)
+
+
+async def _set(config: Config, bucket: str, limit: int) -> None:
+    await asyncio.to_thread(seaweedfs_quota.ensure_quota, config, bucket, limit)
+    LOG.info("The bucket %s may hold %d bytes", bucket, limit)
 
 
 async def _personal(config: Config, keys: HubKeys, username: str) -> int:
@@ -85,8 +92,17 @@ async def _personal(config: Config, keys: HubKeys, username: str) -> int:
 async def keep_watch(config: Config, keys: HubKeys) -> None:
     """Look for ever, where the store is ours."""
     while config.sets_bucket_quotas:
-        try:
+        with _going_on("the buckets"):
             await look(config, keys)
-        except StorageError as error:
-            LOG.info("Quotas of buckets: %s", error, extra=REPEATED)
         await asyncio.sleep(EVERY)
+
+
+@contextmanager
+def _going_on(what: str) -> Iterator[None]:
+    """Whatever goes wrong is logged, and tried again at the next look."""
+    try:
+        yield
+    except StorageError as error:
+        LOG.info("The quota of %s: %s", what, error, extra=REPEATED)
+    except Exception:
+        LOG.exception("The quota of %s", what, extra=REPEATED)
