@@ -1,6 +1,7 @@
 """What the hub does with its database, the same on SQLite and on PostgreSQL."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -80,17 +81,15 @@ def test_without_a_copy_nothing_is_upgraded(hub: Hub) -> None:
     hub.go_down()
     _make_older(hub)
     copies = hub.config.dir / "hub" / "backups"
-    before = list(copies.iterdir())
-    copies.rename(copies.with_suffix(".away"))
+    shutil.rmtree(copies, ignore_errors=True)  # of a test before
     copies.write_text("in the way")
     hub.begin()
     said = "the hub's database cannot be copied before its upgrade"
     wait_for(lambda: hub.says(said), 60, "the refusal")
     assert _revision(hub) == OLDER
     copies.unlink()
-    copies.with_suffix(".away").rename(copies)
     wait_for(hub.answers, 120, "the hub's next try")
-    assert len(list(copies.iterdir())) == len(before) + 1
+    assert len(list(copies.iterdir())) == 1
 
 
 def test_another_hub_waits_for_its_turn(hub: Hub, instances: Callable[..., Hub]) -> None:
