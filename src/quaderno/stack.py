@@ -192,10 +192,10 @@ def _await_healthy(config: Config, component: Component, progress: Progress) -> 
 
 def _initialise_store(config: Config, progress: Progress) -> None:
     if config.store.embedded:
-        from quaderno.storage import seaweedfs
+        from quaderno.storage import seaweedfs_buckets
 
         progress("Preparing the object store")
-        seaweedfs.initialise(config)
+        seaweedfs_buckets.initialise(config)
 
 
 # --- down

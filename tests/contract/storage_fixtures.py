@@ -24,7 +24,7 @@ from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import StorageError, StorageRefusedError
 from quaderno.hub.vouching import Voucher
-from quaderno.storage import seaweedfs, sts, trust
+from quaderno.storage import seaweedfs, seaweedfs_buckets, sts, trust
 from tests.ports import free_ports
 from tests.serving import Quiet, serving
 
@@ -220,7 +220,7 @@ class Store(Program):
         """Start it and wait until it serves."""
         super().start()
         eventually(self._healthy, 60, "the store answers")
-        seaweedfs.initialise(self.config)
+        seaweedfs_buckets.initialise(self.config)
 
     def _healthy(self) -> bool:
         assert self.process.poll() is None, "the store ended"

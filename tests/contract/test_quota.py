@@ -227,8 +227,8 @@ ENFORCE = """
 import sys
 from pathlib import Path
 from quaderno import config
-from quaderno.storage import seaweedfs_quota
-seaweedfs_quota.PATIENCE = 3.0
+from quaderno.storage import seaweedfs_quota, seaweedfs_shell
+seaweedfs_shell.PATIENCE = 3.0
 seaweedfs_quota.enforce(config.load_file(Path(sys.argv[1])))
 """
 

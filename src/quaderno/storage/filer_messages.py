@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+SERVICE = "/filer_pb.SeaweedFiler"
 _PACKAGE = "quaderno_filer"
 _TYPES = {
     "bool": descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
@@ -29,7 +30,9 @@ _MESSAGES: dict[str, dict[str, tuple[str, int]]] = {
         "name": ("string", 1),
         "is_directory": ("bool", 2),
         "attributes": ("FuseAttributes", 4),
+        "extended": ("Extended*", 5),  # a map, as it is sent
     },
+    "Extended": {"key": ("string", 1), "value": ("bytes", 2)},
     "EventNotification": {
         "old_entry": ("Entry", 1),
         "new_entry": ("Entry", 2),
@@ -47,6 +50,7 @@ _MESSAGES: dict[str, dict[str, tuple[str, int]]] = {
     "LookupDirectoryEntryResponse": {"entry": ("Entry", 1)},
     "ListEntriesRequest": {"directory": ("string", 1), "limit": ("uint32", 5)},
     "ListEntriesResponse": {"entry": ("Entry", 1)},
+    "UpdateEntryRequest": {"directory": ("string", 1), "entry": ("Entry", 2)},
 }
 
 
@@ -78,3 +82,4 @@ LookupDirectoryEntryRequest: Any = _CLASSES[f"{_PACKAGE}.LookupDirectoryEntryReq
 LookupDirectoryEntryResponse: Any = _CLASSES[f"{_PACKAGE}.LookupDirectoryEntryResponse"]
 ListEntriesRequest: Any = _CLASSES[f"{_PACKAGE}.ListEntriesRequest"]
 ListEntriesResponse: Any = _CLASSES[f"{_PACKAGE}.ListEntriesResponse"]
+UpdateEntryRequest: Any = _CLASSES[f"{_PACKAGE}.UpdateEntryRequest"]

@@ -33,8 +33,7 @@ EMPTY_WITHIN = 5.0  # seconds until a directory is empty whose files are being r
 _LOOK_EVERY = 0.1  # seconds
 _REMEMBERED = 10_000  # paths; far more than `filer.sync` has on its way
 _VERSIONS = 32  # of one path, that are remembered
-_SERVICE = "/filer_pb.SeaweedFiler"
-_CHANGES = f"{_SERVICE}/SubscribeMetadata"
+_CHANGES = f"{filer_messages.SERVICE}/SubscribeMetadata"
 _OPTIONS = [
     ("grpc.max_receive_message_length", 1 << 30),  # as SeaweedFS's own
     ("grpc.max_send_message_length", 1 << 30),
@@ -179,12 +178,12 @@ class Store:
         )
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{ports.store_filer_grpc}", _OPTIONS)
         self._lookup = channel.unary_unary(
-            f"{_SERVICE}/LookupDirectoryEntry",
+            f"{filer_messages.SERVICE}/LookupDirectoryEntry",
             request_serializer=filer_messages.LookupDirectoryEntryRequest.SerializeToString,
             response_deserializer=filer_messages.LookupDirectoryEntryResponse.FromString,
         )
         self._list = channel.unary_stream(
-            f"{_SERVICE}/ListEntries",
+            f"{filer_messages.SERVICE}/ListEntries",
             request_serializer=filer_messages.ListEntriesRequest.SerializeToString,
             response_deserializer=filer_messages.ListEntriesResponse.FromString,
         )

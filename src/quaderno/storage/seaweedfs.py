@@ -12,19 +12,14 @@ import json
 import os
 import pwd
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from quaderno import names
 from quaderno.config import Config
-from quaderno.errors import ComponentError
 from quaderno.storage import trust
 
 SYSTEM_USER = "quaderno-store"
-START_DEADLINE = 20  # seconds
 _VOLUME_SIZE_MB = 1024
 _VOLUMES_MAX = 20_000  # each bucket takes one at least; an empty volume is a file of 8 bytes
 
@@ -60,7 +55,7 @@ _OWN_BUCKET = [
 ]
 
 
-# A policy that was written while that was allowed can always be seen and deleted.
+# A policy can always be seen and deleted.
 _FURTHER_BUCKET = ["s3:DeleteBucket", "s3:GetBucketPolicy", "s3:DeleteBucketPolicy"]
 
 
@@ -156,37 +151,6 @@ def environment(config: Config) -> dict[str, str]:
 def health_url(config: Config) -> str:
     """Answers 200 once the S3 API serves."""
     return f"http://127.0.0.1:{config.ports.store_s3}/healthz"
-
-
-def initialise(config: Config) -> None:
-    """After the start: wait for room to write, make the buckets that no person may create.
-
-    Idempotent. Asks master and filer, on loopback. Raises ComponentError when they do not answer
-    as they should within START_DEADLINE.
-    """
-    ours = (config.store.scratch_bucket, names.NOTICES)
-    try:
-        with httpx.Client(timeout=20, trust_env=False) as client:
-            _wait_for_volumes(config, client)
-            for bucket in ours:
-                url = f"http://127.0.0.1:{config.ports.store_filer}/buckets/{bucket}/"
-                if client.head(url).status_code == 404:
-                    client.post(url).raise_for_status()
-                client.head(url).raise_for_status()
-    except httpx.HTTPError as error:
-        raise ComponentError(
-            f"The buckets {' and '.join(ours)} could not be made: {error}", "See the store's log"
-        ) from error
-
-
-def _wait_for_volumes(config: Config, client: httpx.Client) -> None:
-    """The S3 API answers before the volume server is known to the master: reads fail till then."""
-    url = f"http://127.0.0.1:{config.ports.store_master}/dir/status"
-    deadline = time.monotonic() + START_DEADLINE
-    while not client.get(url).json().get("Topology", {}).get("DataCenters"):
-        if time.monotonic() > deadline:
-            raise ComponentError("The store has no room for data", "See the store's log")
-        time.sleep(0.05)
 
 
 def iam_settings(config: Config) -> dict[str, Any]:

@@ -43,9 +43,3 @@ def test_personal_buckets_without_a_quota_are_found_and_no_others() -> None:
         bucket("carl", quota=5),
     ]
     assert all_quotas.without(CONFIG, there) == ["ada", "u--bob-40x"]
-
-
-def test_notices_are_no_place_to_keep_things() -> None:
-    there = [bucket("quaderno"), bucket("scratch"), bucket("ada")]
-    assert dict(all_quotas.of_notices(there)) == {"quaderno": all_quotas.NOTICES}
-    assert dict(all_quotas.of_notices([bucket("quaderno", quota=all_quotas.NOTICES)])) == {}
