@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from quaderno import names
-from quaderno.files import pages
+from quaderno.files import pages, sharing
 from quaderno.storage import buckets, sts
 from tests.contract.files_fixtures import Visitor, World, running_world
 from tests.contract.test_files import names_on, sentence
@@ -180,3 +181,27 @@ def test_a_policy_of_ones_own_opens_a_further_bucket_and_no_other(world: World) 
     assert "has a policy that was not made here" in sentence(refused)
     world.s3.delete_bucket_policy(Bucket=bucket)
     assert httpx.get(address).status_code == 403
+
+
+def test_nobodys_notices_stand_in_the_way_of_others(world: World) -> None:
+    """A notice has no content, so that nobody fills their bucket; and one person's, however many,
+    leave room for the next one's."""
+    for body in (b"x", b"x" * 2_000_000):
+        with pytest.raises(ClientError):
+            world.s3.put_object(Bucket=names.NOTICES, Key="bob/alice--1/read", Body=body)
+    for nested in ("bob/aaa/alice--1/read", "bob/aaa--1/read/alice--1"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            world.s3.put_object(Bucket=names.NOTICES, Key=nested)
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(sharing.MOST_SHOWN + 10):
+            key = f"bob/alice--{number}/read"
+            threads.submit(world.s3.put_object, Bucket=names.NOTICES, Key=key)
+    keys = world.hub.issuer.keys("zoe")
+    buckets.ensure_personal_bucket(world.config, "zoe", keys)
+    zoe: Any = buckets.client(world.config, keys)
+    zoe.put_object(Bucket=names.NOTICES, Key="bob/zoe--hers/read")
+    with Visitor(world.config) as bob:
+        bob.log_in("bob")
+        page = bob.see("buckets").text
+    assert "hers of zoe" in page
+    assert page.count(" of alice") == world.config.store.further_buckets

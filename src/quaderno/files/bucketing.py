@@ -40,8 +40,10 @@ class BucketsHandler(Handler):
     async def _shared(self) -> list[Area]:
         """With the person; a notice says nothing that an area's name would not allow."""
         guest = await self.store(guest=True)
-        told = await self.ask(sharing.with_me, guest, self.person)
-        found = [places.further(self.site.config, self.person, name) for name in told]
+        config = self.site.config
+        most = config.store.further_buckets
+        told = await self.ask(sharing.with_me, guest, self.person, most)
+        found = [places.further(config, self.person, name) for name in told]
         return [area for area in found if area and area.guest]
 
 

@@ -6,6 +6,7 @@ which no policy does. What blocks raises PageError.
 """
 
 import json
+from collections import Counter
 from http import HTTPStatus
 from typing import Any
 
@@ -111,13 +112,27 @@ def forget(store: Store, bucket: str, people: dict[str, str]) -> None:
         _take_back(store, person, bucket, how)
 
 
-def with_me(store: Store, username: str) -> list[str]:
-    """The areas that others share with `username`, with their keys as a guest."""
-    prefix = f"{username}/"
+def with_me(store: Store, username: str, most: int) -> list[str]:
+    """The areas that others share with `username`, with their keys as a guest: no more than `most`
+    of one person, who can tell of buckets that are not there."""
+    prefix, after, told, areas = f"{username}/", "", Counter[str](), list[str]()
     with asking("see what is shared with you"):
-        page = store.s3.list_objects_v2(Bucket=names.NOTICES, Prefix=prefix, MaxKeys=MOST_SHOWN)
-    told = [found["Key"].removeprefix(prefix).split("/") for found in page.get("Contents", ())]
-    return sorted(":".join(parts) for parts in told if len(parts) == 2)
+        while len(areas) < MOST_SHOWN:
+            page = store.s3.list_objects_v2(
+                Bucket=names.NOTICES, Prefix=prefix, StartAfter=after, MaxKeys=MOST_SHOWN
+            )
+            for found in page.get("Contents", ()):
+                after = found["Key"]
+                bucket, _, how = after.removeprefix(prefix).partition("/")
+                owner = names.owner(bucket)[0]
+                told[owner] += 1
+                if told[owner] <= most:
+                    areas.append(f"{bucket}:{how}")
+            if not page["IsTruncated"]:
+                break
+            if told[owner] >= most:
+                after = f"{prefix}{owner}-."  # after all that begins with their name and "--"
+    return sorted(areas)
 
 
 def _change(store: Store, config: Config, bucket: str, change: dict[str, str]) -> None:

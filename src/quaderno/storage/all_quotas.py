@@ -1,5 +1,5 @@
-"""Quotas of the embedded store's buckets that no mount looks after: further ones, those of people
-who have made theirs without a server, and that of notices, in which all may write what none reads.
+"""Quotas of the embedded store's buckets that no mount looks after: further ones, and those of
+people who have made theirs without a server.
 
 The store does not count anybody's buckets, so whatever makes one, a page or an S3 client, it is
 found by a look at all of them once in EVERY seconds. Of those that are more than a person may have,
@@ -23,7 +23,6 @@ from quaderno.storage.unrepeated import REPEATED
 LOG = logging.getLogger("quaderno.agent")
 EVERY = 60.0  # seconds; so often the store itself looks who is over their quota
 LEAST = 2**20  # bytes; none would be no limit
-NOTICES = 2**30  # bytes; a notice has no content
 
 
 def of_further(config: Config, buckets: Iterable[Bucket]) -> Iterator[tuple[str, int]]:
@@ -42,13 +41,6 @@ def of_further(config: Config, buckets: Iterable[Bucket]) -> Iterator[tuple[str,
                 yield bucket.name, wanted
 
 
-def of_notices(buckets: Iterable[Bucket]) -> Iterator[tuple[str, int]]:
-    """The same of the bucket of notices."""
-    for bucket in buckets:
-        if bucket.name == names.NOTICES and bucket.quota != NOTICES:
-            yield bucket.name, NOTICES
-
-
 def without(config: Config, buckets: Iterable[Bucket]) -> list[str]:
     """Whose personal buckets have no quota."""
     return [
@@ -64,7 +56,7 @@ async def look(config: Config, keys: HubKeys) -> None:
     """Set what is not as it should be. Raises StorageError when the store does not say what is
     there; one bucket that fails keeps no other waiting."""
     buckets = await asyncio.to_thread(seaweedfs_quota.buckets, config)
-    for name, limit in (*of_further(config, buckets), *of_notices(buckets)):
+    for name, limit in of_further(config, buckets):
         with _going_on(f"the bucket {name}"):
             await _set(config, name, limit)
     for username in without(config, buckets):

@@ -197,7 +197,7 @@ def user_policy(config: Config, claim: str) -> dict[str, Any]:
     others. Scratch: read all, write below one's own name."""
     user = f"${{jwt:{claim}}}"
     further = f"arn:aws:s3:::{user}--*"
-    shared = f"arn:aws:s3:::{names.NOTICES}/*/{user}--*"
+    notices = f"arn:aws:s3:::{names.NOTICES}/*"
     more = [
         {"Effect": "Allow", "Action": [*_OWN_BUCKET, *_FURTHER_BUCKET], "Resource": [further]},
         {"Effect": "Allow", "Action": [*_GET, *_WRITE], "Resource": [f"{further}/*"]},
@@ -208,8 +208,10 @@ def user_policy(config: Config, claim: str) -> dict[str, Any]:
             {
                 "Effect": "Allow",
                 "Action": ["s3:PutObject", "s3:DeleteObject"],
-                "Resource": [shared],
+                "Resource": [f"{notices}/{user}--*"],
             },
+            # "*" is a slash, too: a notice whose second part is another's name is none of theirs.
+            {"Effect": "Deny", "Action": ["s3:PutObject"], "Resource": [f"{notices}/*/{user}--*"]},
         ]
     own, scratch = f"arn:aws:s3:::{user}", f"arn:aws:s3:::{config.store.scratch_bucket}"
     return trust.document(

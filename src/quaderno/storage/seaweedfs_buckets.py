@@ -13,19 +13,22 @@ import httpx
 from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import ComponentError
-from quaderno.storage import filer_messages
+from quaderno.storage import filer_messages, seaweedfs_shell
 
 START_DEADLINE = 20  # seconds
 _BUCKETS = "/buckets"
 _POLICY = "s3-bucket-policy"  # where SeaweedFS keeps it, in the entry of the bucket
 _MOST = 2**31 - 1  # buckets; SeaweedFS would end at 100,000
+# Of an object without content, the filer needs no volume. There is none of this type, so nothing
+# else can be written: nobody's notices take the room of others'.
+_ONLY_EMPTY = f"fs.configure -locationPrefix={_BUCKETS}/{names.NOTICES}/ -disk=none -apply"
 
 
 def initialise(config: Config) -> None:
     """After the start: wait for room to write, make our buckets, close what must not be open.
 
     Idempotent. Asks master and filer, on loopback. Raises ComponentError when they do not answer
-    as they should within START_DEADLINE.
+    as they should within START_DEADLINE, StorageError when the store refuses.
     """
     ours = (config.store.scratch_bucket, names.NOTICES)
     buckets = f"http://127.0.0.1:{config.ports.store_filer}{_BUCKETS}"
@@ -46,6 +49,7 @@ def initialise(config: Config) -> None:
             f"not be closed: {error}",
             "See the store's log",
         ) from error
+    seaweedfs_shell.run(config, _ONLY_EMPTY)
 
 
 def _wait_for_volumes(config: Config, client: httpx.Client) -> None:

@@ -7,8 +7,6 @@ with InternalError, deletions are done. Only `weed shell` changes quotas, over g
 asked by HTTP. Master and filer know no authentication: root and system users alone reach them.
 """
 
-import os
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -21,7 +19,7 @@ import httpx
 
 from quaderno.config import Config
 from quaderno.errors import StorageError
-from quaderno.storage import seaweedfs
+from quaderno.storage import seaweedfs_shell
 
 PATIENCE = 20.0  # seconds
 _SHARE = 0.1  # of the time may go into asking the master, for all people of a node together
@@ -62,7 +60,7 @@ def ensure_quota(config: Config, bucket: str, limit: int) -> None:
     if _quota(config, bucket) == wanted * _UNIT:
         return
     operation = f"-op=set -sizeMB={wanted}" if wanted else "-op=remove"
-    said = _shell(config, f"s3.bucket.quota -name={bucket} {operation}")
+    said = seaweedfs_shell.run(config, f"s3.bucket.quota -name={bucket} {operation}")
     if _quota(config, bucket) != wanted * _UNIT:
         raise StorageError(f"The store did not set the quota of {bucket}: {said}")
 
@@ -70,7 +68,7 @@ def ensure_quota(config: Config, bucket: str, limit: int) -> None:
 def enforce(config: Config) -> None:
     """Close the buckets that are over their quota to writing, and open the others, now rather
     than within a minute. Blocking. Raises StorageError."""
-    _shell(config, "s3.bucket.quota.enforce -apply")
+    seaweedfs_shell.run(config, "s3.bucket.quota.enforce -apply")
 
 
 @cache
@@ -156,35 +154,3 @@ def _get(url: str) -> dict[str, Any]:
             return dict(answer.json())
     except (httpx.HTTPError, ValueError) as error:
         raise StorageError(f"The store does not answer {url}: {error!r}") from error
-
-
-def _shell(config: Config, line: str) -> str:
-    """What `weed shell` says to one command; its exit status is 0 whatever happened.
-
-    It waits for a master for ever, and is ended although we may be killed meanwhile.
-    """
-    ports = config.ports
-    try:
-        done = subprocess.run(
-            [
-                "/usr/bin/timeout",
-                "--signal=KILL",
-                f"{PATIENCE}",
-                seaweedfs.program(),
-                "shell",
-                f"-master=127.0.0.1:{ports.store_master}.{ports.store_master_grpc}",
-                f"-filer=127.0.0.1:{ports.store_filer}.{ports.store_filer_grpc}",
-            ],
-            input=line + "\n",
-            env={"PATH": os.environ.get("PATH", ""), **seaweedfs.environment(config)},
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise StorageError(f"`{line}` failed at the store: {error}") from error
-    said = " ".join(f"{done.stdout} {done.stderr}".split())
-    if "error:" in said:
-        raise StorageError(f"`{line}` failed at the store: {said}")
-    return said

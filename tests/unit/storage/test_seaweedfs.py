@@ -25,6 +25,7 @@ def test_roles_are_confined_to_their_claim(claim: str) -> None:
     writable = [
         resource
         for statement in policy["Statement"]
+        if statement["Effect"] == "Allow"
         if {"s3:PutObject", "s3:CreateBucket"} & set(statement["Action"])
         for resource in statement["Resource"]
     ]
