@@ -8,7 +8,7 @@ import struct
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tests.serving import Quiet, serving
 
 WHO = "ada"
 LEAST_MEMORY = 30 * 2**20  # bytes
+MANY = 4096  # CPUs: more than any machine has
 # A server in Perl, which grows by 200 MB when it is asked for `/grow`.
 SERVES = (
     'use IO::Socket::INET; $| = 1; print "serving\\n"; $SIG{TERM} = sub { exit }; $n = 200e6;'
@@ -163,6 +164,14 @@ class Starts:
         self.engine.close()
 
 
+async def told(spawner: Any, words: str) -> None:
+    """Once the page of the start says so."""
+    async with aclosing(spawner.progress()) as events:
+        async for event in events:
+            if words in event["message"]:
+                return
+
+
 @contextmanager
 def running_starts(directory: Path) -> Iterator[Starts]:
     """An instance's network and directories, and the agent; afterwards nothing is left."""
@@ -179,10 +188,11 @@ def running_starts(directory: Path) -> Iterator[Starts]:
             assert starts.leftovers() == []
     finally:
         subprocess.run(["umount", config.mounts], check=True)
-        with docker.APIClient() as client:
-            client.remove_network(config.instance)
+        with closing(docker.from_env()) as engine:
+            engine.api.remove_network(config.instance)
 
 
 def _change(config: Config) -> None:
-    """As little memory as a server of these tests may have."""
+    """As little memory as a server of these tests may have, and CPUs that no machine has."""
     config.servers.memory.choices.append(LEAST_MEMORY)
+    config.servers.cpu.choices.append(MANY)

@@ -12,8 +12,7 @@ from quaderno.config.choices import GpuChoice
 from quaderno.hub import options
 from quaderno.hub.failures import StartFailure
 from quaderno.images.parent import ensure_parent
-from tests.contract.starts_fixtures import SERVES, Starts, running_starts
-from tests.contract.test_room import told
+from tests.contract.starts_fixtures import SERVES, Starts, running_starts, told
 
 
 @pytest.fixture(scope="module")

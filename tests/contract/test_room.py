@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import aclosing, closing
-from typing import Any
+from contextlib import closing
 
 import docker
 import pytest
 
 from quaderno.hub.failures import StartFailure
 from quaderno.images.parent import ensure_parent
-from tests.contract.starts_fixtures import LEAST_MEMORY, SERVES, Starts, running_starts
+from tests.contract.starts_fixtures import LEAST_MEMORY, SERVES, Starts, running_starts, told
 
 LITTLE = 1e-9  # of the machine's memory: the first server fits anywhere
 
@@ -25,14 +24,6 @@ def starts(container_engine: None, tmp_path_factory: pytest.TempPathFactory) -> 
         servers = starts.config.servers.model_copy(update={"room": room})
         starts.config = starts.config.model_copy(update={"servers": servers})
         yield starts
-
-
-async def told(spawner: Any, words: str) -> None:
-    """Once the page of the start says so."""
-    async with aclosing(spawner.progress()) as events:
-        async for event in events:
-            if words in event["message"]:
-                return
 
 
 def test_starts_wait_in_line_and_go_as_soon_as_there_is_room(starts: Starts) -> None:

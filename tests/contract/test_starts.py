@@ -18,10 +18,11 @@ from quaderno.hub import answering
 from quaderno.hub.failures import StartFailure
 from quaderno.hub.reconciler import Reconciler
 from quaderno.images.parent import ensure_parent
-from tests.contract.starts_fixtures import LEAST_MEMORY, SERVES, WHO, Starts, running_starts
+from tests.contract.starts_fixtures import LEAST_MEMORY, MANY, SERVES, WHO, Starts, running_starts
 from tests.held_engine import held_engine
 from tests.ports import free_ports
 
+TOO_LITTLE = 2**20  # bytes of memory: no engine takes it
 PATIENCE = 120  # seconds, of the service; no failure here takes as long
 SAYS = (
     "echo preparing; echo notebook token=1234567890abcdef; echo $JUPYTERHUB_API_TOKEN;"
@@ -35,6 +36,7 @@ def starts(container_engine: None, tmp_path_factory: pytest.TempPathFactory) -> 
     with closing(docker.from_env()) as engine:
         ensure_parent(engine, scratch / "log", scratch)
     with running_starts(tmp_path_factory.mktemp("s")) as starts:
+        starts.config.servers.memory.choices.append(TOO_LITTLE)
         yield starts
 
 
@@ -87,6 +89,25 @@ def test_a_start_that_cannot_succeed_is_named_at_once(
             ["preparing", "notebook token=[hidden]", "[hidden]", "no notebook here"]
         )
         assert "no notebook here" in failure.log_message
+
+
+def test_less_memory_than_the_engine_gives_is_named_by_its_words(starts: Starts, ada: Any) -> None:
+    with pytest.raises(StartFailure) as failed:
+        starts.start(ada, starts.build(["perl", "-e", SERVES]), memory=TOO_LITTLE)
+    assert failed.value.reason == "engine_refused"
+    assert "refused to start this server. Choose other" in failed.value.jupyterhub_message
+    assert "Minimum memory limit" in failed.value.log_message
+    assert failed.value.tries == 1
+
+
+def test_what_the_machine_does_not_have_is_refused_before_anything_is_made(
+    starts: Starts, ada: Any
+) -> None:
+    with pytest.raises(StartFailure) as failed:
+        starts.start(ada, starts.build(["perl", "-e", SERVES]), cpu=MANY)
+    assert failed.value.reason == "options"
+    there_are = starts.engine.info()["NCPU"]
+    assert f"cpu must be a number from 0.5 to {there_are}" in failed.value.jupyterhub_message
 
 
 def test_a_server_that_does_nothing_is_given_up(starts: Starts, ada: Any) -> None:

@@ -54,11 +54,6 @@ NO_ANSWER = Cause(
     status=HTTPStatus.GATEWAY_TIMEOUT,
 )
 # --- this machine
-TOO_MANY_CPUS = Cause(
-    "not_enough_cpus",
-    "This machine has fewer CPUs than you chose",
-    "Choose fewer.",
-)
 TOO_LITTLE_MEMORY = Cause(
     "not_enough_memory",
     "This machine has no memory left for a server as large as you chose",
@@ -172,11 +167,7 @@ _PATTERNS = [
         r"could not select device driver|cdi device injection failed|unresolvable cdi"
         r"|nvidia-container-|failed to inject cdi",
     ),
-    (TOO_MANY_CPUS, r"range of cpus is from"),
-    (
-        TOO_LITTLE_MEMORY,
-        r"cannot allocate memory|minimum memory limit|not enough memory|out of memory",
-    ),
+    (TOO_LITTLE_MEMORY, r"cannot allocate memory|not enough memory|out of memory"),
     # Before the program: these words have "no such file" in them, too.
     (
         STORAGE_UNBOUND,

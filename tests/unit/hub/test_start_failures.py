@@ -42,12 +42,7 @@ ALL = {name: value for name, value in vars(causes).items() if isinstance(value, 
             "standard_init_linux.go:228: exec user process caused: exec format error",
             "ARCHITECTURE",
         ),
-        (
-            400,
-            "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
-            "TOO_MANY_CPUS",
-        ),
-        (400, "Minimum memory limit allowed is 6MB", "TOO_LITTLE_MEMORY"),
+        (400, "Minimum memory limit allowed is 6MB", "ENGINE_REFUSED"),
         (500, "OCI runtime create failed: fork/exec: cannot allocate memory", "TOO_LITTLE_MEMORY"),
         (
             500,
