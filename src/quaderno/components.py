@@ -299,17 +299,22 @@ def slice_text(config: Config, component: Component) -> str:
 
 def write_slice(config: Config, component: Component) -> None:
     """The component's directory and in it, readable by it alone, its settings."""
-    user, group = _ids(component.user)
     path = process.slice_path(config, component.name)
     if not path.parent.exists():
         path.parent.mkdir(parents=True, mode=0o700)
-        _give(path.parent, user, group)
-    temporary = process.lock_path(config, component.name).with_suffix(".yaml")
+        _give(path.parent, *_ids(component.user))
+    hand_over(config, component, path.name, slice_text(config, component))
+
+
+def hand_over(config: Config, component: Component, name: str, text: str) -> None:
+    """A file in the component's directory, whole or not at all, and readable by it alone."""
+    path = process.slice_path(config, component.name).with_name(name)
+    temporary = process.lock_path(config, component.name).with_suffix(f".{name}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        _give(descriptor, user, group)
-        file.write(slice_text(config, component))
+        _give(descriptor, *_ids(component.user))
+        file.write(text)
     temporary.replace(path)
 
 

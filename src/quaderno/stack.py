@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,14 +212,15 @@ def down(config: Config, progress: Progress) -> bool:
         supervised = supervisor.processes(config)
         if "edge" in supervised:  # nobody asks the hub for another server from now on
             supervisor.stop_component(config, "edge")
-        ended = servers.stop_all(config, progress)
+        note = partial(components.hand_over, config, components.named("hub"))
+        ended = servers.stop_all(config, note, progress)
         left = [c for c in components.COMPONENTS if _held(config, c)]
         if supervised or left:
             _drain(config, progress)
         if supervised:
             progress("Stopping the components")
             _stop_supervisor(config)
-            servers.stop_all(config, progress)  # one that was starting all the while
+            servers.stop_all(config, note, progress)  # one that was starting all the while
         else:
             _end_orphans(config, progress)
         _unmount(config, progress)

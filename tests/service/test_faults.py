@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from quaderno import supervisor
+from tests.service import http_person
 from tests.service.running import Hub, Service, wait_for
 from tests.service.s3 import object_store
 
@@ -74,6 +75,7 @@ def test_up_again_changes_nothing(service: Service) -> None:
 def test_down_and_up_finds_everything(service: Service, hub: Hub) -> None:
     service.inside("ada", "open('/workarea/cloud_storage/ada/last.txt', 'w').write('last')")
     service.inside("ada", "open('/workarea/local/last.txt', 'w').write('last')")
+    service.inside("ada", "open('/workarea/only-here.txt', 'w').write('last')")
     before = json.loads(service.quaderno("status", "--json").stdout)
     assert before["warnings"] == [], "the node's disks are as they should be"
     service.quaderno("down")
@@ -82,8 +84,11 @@ def test_down_and_up_finds_everything(service: Service, hub: Hub) -> None:
     assert {entry["state"] for entry in json.loads(answer.stdout)["components"]} == {"stopped"}
     assert str(service.config.dir) not in Path("/proc/self/mountinfo").read_text()
     service.quaderno("up", "--detach")
-    if hub.running("ada"):
-        hub.stop("ada")
+    wait_for(lambda: not hub.running("ada"), 60, "the hub's notice")
+    with http_person.logged_in(service, "ada") as client:
+        page = client.get(f"{service.config.public_url}/user/ada/lab").text
+    assert "because the operators of this service stopped all of it." in page
+    assert "1 file (4 bytes) that existed only there was copied to" in page
     hub.start("ada")
     read = "print([open(f'/workarea/{p}/last.txt').read() for p in ('cloud_storage/ada', 'local')])"
     wait_for(

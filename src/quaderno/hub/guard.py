@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from docker import APIClient
@@ -19,7 +18,7 @@ from sqlalchemy.orm import object_session
 
 from quaderno.config import Config
 from quaderno.errors import StorageError
-from quaderno.hub import endings, inside, memory_peak, workarea
+from quaderno.hub import endings, inside, leaving, memory_peak, workarea
 from quaderno.hub.agent_client import shared
 from quaderno.hub.inside import ENGINE_ERRORS, InsideError, NoProgramError
 from quaderno.hub.workarea import Look, Saved, Stop, Why
@@ -147,7 +146,7 @@ class GuardedSpawner(DockerSpawner):
 
     def leave(self, why: Why) -> None:
         """The person has said that nothing is to be copied."""
-        self._done(Stop(at=_now(), by=why))
+        self._done(Stop(at=workarea.now(), by=why))
 
     async def keep_all(self, why: Why) -> None:
         """Copy everything, or raise UnsavedError: nothing has stopped then."""
@@ -158,7 +157,7 @@ class GuardedSpawner(DockerSpawner):
                 raise UnsavedError("Your server does not answer, so nothing was copied.") from error
             if saved.left.count or not saved.saw_all:
                 raise UnsavedError(workarea.unsaved(saved))
-            self._stop_follows(Stop(at=_now(), by=why, saved=saved))
+            self._stop_follows(Stop(at=workarea.now(), by=why, saved=saved))
 
     async def keep_for_later(self, why: Why) -> None:
         """Copy what fits, or raise UnsavedError when a later try may do better. A container that
@@ -196,10 +195,11 @@ class GuardedSpawner(DockerSpawner):
         """After every end: one that was no stop took what existed only there with it."""
         ended = self.ending
         if self._cut_off and not self.object_id:
-            self._record(Stop(at=_now(), by="restart"))
+            self._record(Stop(at=workarea.now(), by="restart"))
         elif self.object_id and self.answers and not self._kept_within(_STOPPED_IN):
             peak = self._memory_peak if ended.by == "memory" else 0
-            self._record(Stop(at=_now(), by=ended.by, memory=ended.limit, peak=peak))
+            stop = Stop(at=workarea.now(), by=ended.by, memory=ended.limit, peak=peak)
+            self._record(leaving.noted(self.quaderno, self.object_id) or stop)
         self._cut_off, self.ending, self._memory_peak = False, endings.GONE, 0
 
     async def _stopped(self, why: Why) -> Stop:
@@ -207,18 +207,15 @@ class GuardedSpawner(DockerSpawner):
         try:
             saved = await self._save(limit, SAVE)
         except (InsideError, *ENGINE_ERRORS) as error:
-            return Stop(at=_now(), by=why, problem=self._problem(error))
-        return Stop(at=_now(), by=why, saved=saved, limit=limit)
+            return Stop(at=workarea.now(), by=why, problem=self._problem(error))
+        return Stop(at=workarea.now(), by=why, saved=saved, limit=limit)
 
     def _problem(self, error: Exception) -> str:
         """A sentence; none for an image that has no such program, which is no news."""
         if isinstance(error, NoProgramError):
             return ""
         self.log.warning("Files of %s are not known: %s", self._log_name, error)
-        return (
-            "Your server did not say which of its files existed nowhere else. What was not in "
-            "cloud_storage or local is gone."
-        )
+        return workarea.UNKNOWN
 
     def _done(self, stop: Stop) -> None:
         self._kept_at = time.monotonic()
@@ -245,7 +242,3 @@ class GuardedSpawner(DockerSpawner):
         self.orm_spawner.state = self.get_state()
         if session := object_session(self.orm_spawner):
             session.commit()
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

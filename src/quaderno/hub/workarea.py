@@ -5,6 +5,7 @@ what is expected, within bounds, and nothing in them decides about anybody else.
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -92,9 +93,11 @@ def _parse(kind: type[R], answer: bytes) -> R:
 # --- what a person is told
 
 
-# `ended`: by itself; `memory`: at its limit; `node`: engine or machine were restarted; `restart`:
-# the hub was, before the server had started.
-Why = Literal["person", "administrator", "idle", "age", "ended", "memory", "node", "restart"]
+# `service`: with the whole of it, by its operators; `ended`: by itself; `memory`: at its limit;
+# `node`: engine or machine were restarted; `restart`: the hub was, before the server had started.
+Why = Literal[
+    "person", "administrator", "service", "idle", "age", "ended", "memory", "node", "restart"
+]
 
 
 class Stop(_Report):
@@ -110,11 +113,18 @@ class Stop(_Report):
     seen: bool = False  # the notice was dismissed
 
 
+def now() -> str:
+    """For `Stop.at`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 _GONE = "What existed only in it is gone, unless it was copied to cloud_storage, below saved."
 _WHY = {
     "idle": "Your last server was stopped because nothing had happened in it for long.",
     "age": "Your last server was stopped because it had run for as long as servers may.",
     "administrator": "Your last server was stopped by an administrator.",
+    "service": "Your last server was stopped because the operators of this service stopped all "
+    "of it.",
     "person": "",
     "ended": f"Your last server ended without being stopped. {_GONE}",
     "memory": "Your last server was ended because it needed more memory than it had "
@@ -122,6 +132,10 @@ _WHY = {
     "node": f"Your last server ended because the machine that it ran on was restarted. {_GONE}",
     "restart": "The service was restarted while your server was starting. Start it again.",
 }
+UNKNOWN = (
+    "Your server did not say which of its files existed nowhere else. What was not in "
+    "cloud_storage or local is gone."
+)
 _UNSTOPPED = ("ended", "memory", "node")
 _REASONS = {
     "storage": "cloud_storage did not take it",
