@@ -22,13 +22,15 @@ _given: set[int] = set()  # ports, to what may be stopped now and is started aga
 
 
 def free_ports(count: int = len(Ports.model_fields)) -> int:
-    """The first of `count` consecutive ports that are free now, and that nobody here was given."""
-    taken, start = _given | _left_by_seaweedfs(), _FIRST + _WORKER * _SHARE
+    """The first of `count` consecutive ports that are free now; as long as there are such, of ones
+    that nobody here was given before."""
+    left, start = _left_by_seaweedfs(), _FIRST + _WORKER * _SHARE
     firsts = list(range(start, start + _SHARE - count))
     random.shuffle(firsts)
+    firsts.sort(key=lambda first: not _given.isdisjoint(range(first, first + count)))
     for first in firsts:
         ports = range(first, first + count)
-        if taken.isdisjoint(ports) and all(_is_free(port) for port in ports):
+        if left.isdisjoint(ports) and all(_is_free(port) for port in ports):
             _given.update(ports)
             return first
     raise AssertionError(
