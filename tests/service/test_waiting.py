@@ -19,7 +19,7 @@ ROOM = 3 * 2**30  # bytes, for all servers
 
 @pytest.fixture(scope="module")
 def little_room(service: Service, hub: Hub) -> Iterator[None]:
-    """For 3 GB of servers, of which Bob's has 2."""
+    """For 3 GB of servers, of which Bob's has 2, and so had Ada's last one."""
     file = service.config.dir / quaderno_config.CONFIG_FILE
     before = file.read_text()
     settings = yaml.safe_load(before)
@@ -28,6 +28,8 @@ def little_room(service: Service, hub: Hub) -> Iterator[None]:
         http_person.log_in(service, username)
         if hub.running(username):
             hub.stop(username)
+    hub.start("ada", image="base", cpu=0.5, memory="2G")  # which the form offers again
+    hub.stop("ada")
     file.write_text(yaml.safe_dump(settings))
     try:
         service.quaderno("up", "--detach")
