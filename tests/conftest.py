@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from quaderno import host
 from tests.service.running import wait_for
@@ -21,10 +22,15 @@ PATIENCE = 60_000  # milliseconds
 
 def pytest_configure() -> None:
     """On a machine that does much else, pages show what is expected of them later than in the
-    five seconds that Playwright waits."""
+    five seconds that Playwright waits, and an example of Hypothesis may take its 200 ms."""
     from playwright.sync_api import expect
 
     expect.set_options(timeout=PATIENCE)
+    too_slow = HealthCheck.too_slow
+    settings.register_profile(
+        "busy", settings.default, deadline=None, suppress_health_check=[too_slow]
+    )
+    settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quaderno import names
@@ -107,7 +107,6 @@ CLAIMS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(CLAIMS)
 def test_whoever_comes_has_a_name_for_bucket_directory_and_container(claim: str) -> None:
     username = names.from_claim(claim)
@@ -117,20 +116,17 @@ def test_whoever_comes_has_a_name_for_bucket_directory_and_container(claim: str)
     assert not names._S3_RESERVED.fullmatch(username)
 
 
-@settings(deadline=None)
 @given(CLAIMS, CLAIMS)
 def test_two_people_are_never_one(one: str, other: str) -> None:
     assert (names.from_claim(one) == names.from_claim(other)) == (one == other)
 
 
-@settings(deadline=None)
 @given(CLAIMS)
 def test_twins_of_a_name_are_not_one(claim: str) -> None:
     twins = {claim, claim.lower(), claim.upper(), claim.casefold(), f"{claim} ", f"{claim}."}
     assert len({names.from_claim(twin) for twin in twins}) == len(twins)
 
 
-@settings(deadline=None)
 @given(CLAIMS)
 def test_a_mapped_name_is_mapped_again(claim: str) -> None:
     """So that nobody can be called by the provider what somebody else is called here."""
@@ -138,7 +134,6 @@ def test_a_mapped_name_is_mapped_again(claim: str) -> None:
     assert (names.from_claim(username) == username) == (not names.is_mapped(username))
 
 
-@settings(deadline=None)
 @given(CLAIMS)
 def test_what_is_escaped_can_be_read_back(claim: str) -> None:
     username = names.from_claim(claim)
@@ -147,7 +142,6 @@ def test_what_is_escaped_can_be_read_back(claim: str) -> None:
         assert octets == claim.encode("utf-8", "surrogatepass")
 
 
-@settings(deadline=None)
 @given(CLAIMS, st.text(max_size=10), st.text(max_size=10))
 def test_no_mapped_name_meets_another_ones_server(claim: str, other: str, server: str) -> None:
     mine, theirs = names.from_claim(claim), names.from_claim(other)

@@ -265,7 +265,7 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     asked=st.dictionaries(st.sampled_from(options.KEYS) | st.text(), JSON),
     cpu=st.floats(0.5, 4),
