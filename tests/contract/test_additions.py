@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
 
 from tests.contract.lab_fixtures import Engine, Lab
 from tests.service import kernel
@@ -60,7 +59,7 @@ def new_kernel(lab: Lab) -> Iterator[Any]:
     session = uuid.uuid4().hex
     url = f"{lab.client.base_url}api/kernels/{identifier}/channels?session_id={session}"
     headers = {"Authorization": lab.client.headers["Authorization"]}
-    with connect(url.replace("http", "ws", 1), additional_headers=headers) as socket:
+    with kernel.channels(url, headers) as socket:
         yield lambda code: kernel.run(socket, session, code)
 
 

@@ -55,8 +55,7 @@ class Kernel:
         url = f"{self._base}api/kernels/{self._id}/channels?session_id={self._session}"
         headers = {"Cookie": self._headers()["Cookie"]}
         self._sockets.close()
-        connection = connect(url.replace("http", "ws", 1), additional_headers=headers)
-        self._socket = self._sockets.enter_context(connection)
+        self._socket = self._sockets.enter_context(channels(url, headers))
 
     def begin(self, code: str) -> str:
         """Run `code` and wait for nothing; the number of the request."""
@@ -90,6 +89,12 @@ class Kernel:
 # --- on the websocket of any kernel
 
 
+def channels(url: str, headers: dict[str, str]) -> ClientConnection:
+    """It opens when the kernel has begun, and asks nobody for signs of life, as a browser's."""
+    address = url.replace("http", "ws", 1)
+    return connect(address, additional_headers=headers, open_timeout=60, ping_interval=None)
+
+
 def begin(socket: ClientConnection, session: str, code: str) -> str:
     """As `Kernel.begin`."""
     message = _execute_request(code, session)
@@ -102,7 +107,7 @@ def run(socket: ClientConnection, session: str, code: str) -> str:
     request = begin(socket, session, code)
     printed = ""
     while True:
-        reply = json.loads(socket.recv(timeout=60))
+        reply = json.loads(socket.recv(timeout=120))
         if reply["parent_header"].get("msg_id") != request:
             continue
         kind, content = reply["header"]["msg_type"], reply["content"]
