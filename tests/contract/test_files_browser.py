@@ -25,8 +25,10 @@ from playwright.sync_api import Error as PlaywrightError
 
 from quaderno.files import BASE, pages
 from quaderno.hub import STATIC
+from tests.conftest import PATIENCE
 from tests.contract.files_fixtures import World, running_world
 from tests.contract.hostile_files import ATTACK, PARQUET, SVG
+from tests.contract.storage_fixtures import eventually
 
 JUPYTERHUB = Path(sys.prefix) / "share" / "jupyterhub" / "static"
 PHONE, DESKTOP = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=800)
@@ -60,6 +62,7 @@ def _hub_static(route: Route) -> None:
 def context(world: World, chromium: Browser) -> Iterator[BrowserContext]:
     """Alice's browser, logged in."""
     context = chromium.new_context(viewport=DESKTOP, base_url=world.config.public_url)
+    context.set_default_timeout(PATIENCE)
     context.add_cookies(
         [
             {"name": c.name, "value": c.value or "", "url": world.config.public_url + BASE}
@@ -251,9 +254,8 @@ def test_hostile_files_are_shown_and_do_nothing(world: World, context: BrowserCo
     page.goto(pages.link("raw", key="bad/e.svg"))
     page.wait_for_load_state("networkidle")
     page.goto("/attacked-in-the-log")
-    log = world.log.read_text()
-    assert "/attacked-in-the-log" in log, "what is asked for is there"
-    assert "/attacked " not in log
+    eventually(lambda: "/attacked-in-the-log" in world.log.read_text(), 60, "what is asked for")
+    assert "/attacked " not in world.log.read_text()
 
 
 def test_images_and_text_have_previews_and_large_files_a_sentence(
@@ -350,7 +352,7 @@ def test_an_upload_pauses_goes_on_and_replaces(
     expect(page.get_by_text("Paused", exact=False).first).to_be_visible()
     assert world.s3.get_object(Bucket="alice", Key="again/a.bin")["Body"].read() == b"before"
     paused.clear()
-    with page.expect_event("load"):  # the page shows what has come
+    with page.expect_event("load", timeout=2 * PATIENCE):  # the page shows what has come
         page.get_by_role("button", name="Resume", exact=True).click()
     expect_names(page, "a.bin")
     found = world.s3.get_object(Bucket="alice", Key="again/a.bin")["Body"].read()

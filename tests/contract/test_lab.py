@@ -125,7 +125,9 @@ def browser_page(stack: ExitStack, lab: httpx.Client) -> Page:
     )
     stack.callback(browser.close)
     headers = {"Authorization": lab.headers["Authorization"]}
-    return browser.new_page(viewport={"width": 1280, "height": 800}, extra_http_headers=headers)
+    page = browser.new_page(viewport={"width": 1280, "height": 800}, extra_http_headers=headers)
+    page.set_default_timeout(SOON)
+    return page
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ THEMES = "@jupyterlab/apputils-extension:themes"
 IN_BUCKET = ".quaderno/lab"
 THEMES_KEY = f"{IN_BUCKET}/user-settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings"
 LAYOUT_KEY = f"{IN_BUCKET}/workspaces/default-37a8.jupyterlab-workspace"
-SOON = 30  # seconds
+SOON = 60  # seconds
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.conftest import PATIENCE
 from tests.contract.identity_fixtures import PASSWORD, Provider, running_provider
 
 
@@ -23,6 +24,7 @@ def page() -> Iterator[Page]:
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-quic"]
         )
         page = browser.new_page()
+        page.set_default_timeout(PATIENCE)
         key = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True}
         key |= {"hasUserVerification": True, "isUserVerified": True}
         session = page.context.new_cdp_session(page)
