@@ -93,7 +93,10 @@ def test_up_after_a_killed_supervisor_puts_everything_right() -> None:
         daemon = psutil.Process(supervisor.daemon_pid(config))
         daemon.kill()
         wait_for(lambda: not alive(daemon), 60, "the supervisor's end")
-        assert {status.state for status in stack.status(config)} == {"orphaned"}
+        states = {status.state for status in stack.status(config)}
+        # Who writes to the log ends: there is nobody who reads it.
+        assert "orphaned" in states
+        assert states <= {"orphaned", "stopped"}
         assert stack.up(config, print)
         after = {status.name: status for status in stack.status(config)}
         assert {status.state for status in after.values()} == {"running"}
