@@ -226,7 +226,7 @@ class Hub:
         """Start a user's server and wait until it is ready."""
         answer = self.request("POST", f"/users/{username}/server", json=options)
         assert answer.status_code in (201, 202), answer.text
-        wait_for(lambda: self.ready(username), 60, f"{username}'s server")
+        wait_for(lambda: self.ready(username), 180, f"{username}'s server")
 
     def servers(self, username: str) -> dict[str, Any]:
         """A user's servers by name, as the hub describes them."""
@@ -245,4 +245,4 @@ class Hub:
         """Stop a user's server and wait until it is gone."""
         answer = self.request("DELETE", f"/users/{username}/server")
         assert answer.status_code in (202, 204), answer.text
-        wait_for(lambda: not self.running(username), 60, f"the stop of {username}'s server")
+        wait_for(lambda: not self.running(username), 180, f"the stop of {username}'s server")

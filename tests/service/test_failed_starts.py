@@ -151,7 +151,7 @@ def test_a_restarted_hub_goes_on_with_a_start(service: Service, hub: Hub, build:
     assert hub.request("POST", "/users/ada/server", json={"image": slow}).is_success
     (container,) = wait_for(lambda: service.containers("ada"), 60, "the container")
     supervisor.restart_component(service.config, "hub")
-    wait_for(service.all_running, 60, "the hub")
+    wait_for(service.all_running, 120, "the hub")
     wait_for(lambda: hub.ready("ada"), 60, "the server")
     assert service.container("ada").id == container.id
     hub.stop("ada")

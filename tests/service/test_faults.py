@@ -56,7 +56,7 @@ def test_a_server_starts_without_the_store_and_gets_it_later(service: Service, h
         assert service.inside("ada", attempt)[1] in ("PermissionError", "OSError")
     finally:
         supervisor.restart_component(service.config, "store")
-    wait_for(service.all_running, 60, "the store")
+    wait_for(service.all_running, 120, "the store")
     read = "print(open('/workarea/cloud_storage/ada/before.txt').read())"
     wait_for(lambda: service.inside("ada", read, check=False) == (0, "before"), 60, "the files")
     # The mounts come one by one, and then it goes.

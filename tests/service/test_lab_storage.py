@@ -61,6 +61,6 @@ def test_it_tells_of_files_that_wait_for_the_store(
         page.keyboard.press("Escape")
     finally:
         supervisor.restart_component(service.config, "store")
-    wait_for(service.all_running, 60, "the store")
+    wait_for(service.all_running, 120, "the store")
     expect(_item(page)).to_have_text("Saved", timeout=SOON)
     assert object_store(service, "ada").read("ada", "waits.txt") == b"kept"

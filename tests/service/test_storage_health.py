@@ -46,7 +46,7 @@ def test_files_that_wait_are_told_until_they_are_saved(
         assert "1 file waits to be saved" in told
     finally:
         supervisor.restart_component(service.config, "store")
-    wait_for(service.all_running, 60, "the store")
+    wait_for(service.all_running, 120, "the store")
     expect(card).to_contain_text("Everything is saved.", timeout=60_000)
 
 

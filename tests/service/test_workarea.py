@@ -43,7 +43,7 @@ def settle(service: Service, **servers: Any) -> None:
 
 def restart_hub(service: Service) -> None:
     supervisor.restart_component(service.config, "hub")
-    wait_for(lambda: service.status()["hub"].state == "running", 60, "the hub")
+    wait_for(lambda: service.status()["hub"].state == "running", 120, "the hub")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -333,7 +333,7 @@ def test_an_idle_server_waits_for_its_storage_and_others_stops_say_what_was_lost
             hub.stop("ada")
     finally:
         supervisor.restart_component(service.config, "store")
-        wait_for(service.all_running, 60, "the store")
+        wait_for(service.all_running, 120, "the store")
     told = notice(hub_of_ada)
     assert told
     assert told["lost"]
