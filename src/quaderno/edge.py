@@ -19,7 +19,8 @@ import yaml
 
 from quaderno import traefik
 from quaderno.config import Config
-from quaderno.hub import PATIENCE
+from quaderno.files import BASE as FILES
+from quaderno.hub import AWAY, PATIENCE
 
 NAME = "edge"
 API_USER = "hub"
@@ -132,10 +133,15 @@ def dynamic(config: Config, api_user: str) -> dict[str, Any]:
     result: dict[str, Any] = {
         "http": {
             "routers": _http_routers(config),
-            "services": {"hub-api": _http_service(config.ports.hub)},
+            "services": {
+                "hub-api": _http_service(config.ports.hub),
+                AWAY: _http_service(config.ports.files),
+            },
             "middlewares": {
                 "public": {"headers": _public_headers(config)},
                 PATIENCE: {"retry": _TRIES},
+                # In the words of the one component that is everywhere and needs no other for it.
+                AWAY: {"errors": {"status": ["502"], "service": AWAY, "query": f"{FILES}away"}},
                 "api-user": {"basicAuth": {"users": [api_user], "removeHeader": True}},
                 "health": {"replacePath": {"path": "/hub/quaderno/health"}},
             },
@@ -185,7 +191,7 @@ def _http_routers(config: Config) -> dict[str, Any]:
             "entryPoints": ["iam"],
             "rule": "PathPrefix(`/`)",
             "service": "iam",
-            "middlewares": [PATIENCE],
+            "middlewares": [AWAY, PATIENCE],
         }
     return routers
 

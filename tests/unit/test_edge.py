@@ -52,6 +52,7 @@ def test_requests_wait_for_hub_and_identity_provider_alone(config: Config) -> No
         if "patience" in router.get("middlewares", ())
     }
     assert waiting == {"hub-api", "iam", "health"}
+    assert http["routers"]["iam"]["middlewares"][0] == "away", "it is told after the waiting"
     assert http["middlewares"]["patience"]["retry"]["attempts"] > 1
 
 

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,27 @@ class HealthHandler(web.RequestHandler):
         self.finish("ok")
 
 
+class AwayHandler(web.RequestHandler):
+    """What the edge says, with its own status, in the place of the hub or the identity provider
+    while they do not answer. The page loads nothing, for there may be nothing to load."""
+
+    def initialize(self, site: Site) -> None:
+        self._page = site.templates.get_template("away.html")
+
+    def get(self) -> None:
+        self.set_status(HTTPStatus.SERVICE_UNAVAILABLE)
+        self.set_header("Cache-Control", "no-store")
+        if "text/html" in self.request.headers.get("Accept", ""):
+            policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+            self.set_header("Content-Security-Policy", policy)
+            self.set_header(
+                "Refresh", "5"
+            )  # seconds; asked for once, as an address may be good once
+            self.finish(self._page.render())
+        else:
+            self.finish({"message": "The service is not there now: try again in a moment."})
+
+
 class CallbackHandler(Handler, HubOAuthCallbackHandler):
     """The end of a login, whose failures are pages like all others."""
 
@@ -86,6 +108,7 @@ def application(config: Config, site: Site) -> web.Application:
     shared = {"site": site}
     routes: list[Any] = [
         ("health", HealthHandler, {}),
+        ("away", AwayHandler, shared),
         ("oauth_callback", CallbackHandler, shared),
         ("", browsing.FolderHandler, shared),
         ("search", browsing.SearchHandler, shared),

@@ -5,5 +5,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 TEMPLATES = HERE / "templates"
-# The edge's middleware that lets requests wait for a component; ours, too, for the hub's routes.
+# The edge's middlewares that let requests wait for a component, and say so where it stays away;
+# ours, too, for the hub's routes.
 PATIENCE = "patience"
+AWAY = "away"

@@ -11,7 +11,7 @@ from jupyterhub_traefik_proxy.fileprovider import TraefikFileProviderProxy
 from jupyterhub_traefik_proxy.traefik_utils import TraefikConfigFileHandler, atomic_writing
 from traitlets import observe
 
-from quaderno.hub import PATIENCE
+from quaderno.hub import AWAY, PATIENCE
 from quaderno.hub.admission import Admission
 from quaderno.hub.reconciler import Reconciler
 
@@ -65,11 +65,12 @@ class EdgeProxy(TraefikFileProviderProxy):
 
     def _dynamic_config_for_route(self, routespec: str, target: str, data: Any) -> Any:
         """Requests wait for a hub that is being restarted, but not for a server, whose page the
-        hub shows while it does not run."""
+        hub shows while it does not run. A service may itself answer what the edge takes for its
+        absence."""
         traefik, jupyterhub = super()._dynamic_config_for_route(routespec, target, data)
         if "user" not in data:
             for router in traefik["http"]["routers"].values():
-                router["middlewares"] = [PATIENCE]
+                router["middlewares"] = [AWAY, PATIENCE] if "hub" in data else [PATIENCE]
         return traefik, jupyterhub
 
     async def _stop_server(self, user: Any, name: str) -> None:
