@@ -194,6 +194,21 @@ def as_user(script: str, *arguments: object) -> str:
     return result.stdout.strip()
 
 
+@contextmanager
+def at_work(script: str, directory: Path, says: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program in `directory` that has said `says`, and waits for a line: in a process of its own,
+    for closing a copy of a file, as every fork does, waits for rclone."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=directory,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline().decode() == f"{says}\n"
+        yield program
+
+
 WRITE = """
 import sys, errno
 try:

@@ -3,8 +3,6 @@
 import errno
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 
 from quaderno import stack
 from quaderno.storage import mount_table, mounts
-from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
+from tests.contract.node_fixtures import WRITE, Node, as_user, at_work, running_node
 from tests.contract.storage_fixtures import eventually, limit
 
 
@@ -113,16 +111,8 @@ def test_agent_and_rclone_killed_then_down(node: Node) -> None:
 def test_an_rclone_that_is_slow_to_answer_is_not_ended(node: Node) -> None:
     root = node.ready("alice")
     process = psutil.Process(node.rclone("alice"))
-    # In a process of its own: closing a copy of the file, as every fork does, waits for rclone.
     script = "with open('kept', 'w') as f: print(f.write('1'), flush=True); input(); f.write('2')"
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        cwd=root / "alice",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"1\n"
+    with at_work(script, root / "alice", "1") as holder:
         node.agent.stop(signal.SIGTERM)
         process.suspend()
         try:

@@ -23,7 +23,7 @@ import pytest
 from quaderno.storage import cache, leases, mount_table, mounts
 from quaderno.storage.lease_keeper import node_id
 from tests.contract.fault_proxy import Mode
-from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
+from tests.contract.node_fixtures import WRITE, Node, as_user, at_work, running_node
 from tests.contract.storage_fixtures import SOAK, eventually, limit
 
 KILLS, OUTAGE, REFUSAL = (100, 300, 180) if SOAK else (8, 20, 20)
@@ -162,14 +162,7 @@ print("written", flush=True)
 input()
 """
     node.agent.stop(signal.SIGKILL)
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        cwd=root / "carol",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"written\n"
+    with at_work(script, root / "carol", "written") as writer:
         os.kill(node.rclone("carol"), signal.SIGKILL)
         writer.communicate(b"\n", timeout=20)
     faults: tuple[Mode, ...] = ("away", "deny")
@@ -208,14 +201,7 @@ try:
 except OSError:
     pass
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        cwd=root / "dave",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"written\n"
+    with at_work(script, root / "dave", "written") as writer:
         node.faults.switch("away")
         writer.communicate(b"\n", timeout=120)
     eventually(lambda: pending(node, "dave") == 1, limit(40, 120), "it is flagged")

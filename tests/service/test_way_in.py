@@ -120,12 +120,7 @@ def test_a_link_fills_in_the_form_and_starts_nothing(
 ) -> None:
     """Whoever made the link must not choose what runs with somebody else's files."""
     page = person().new_page()
-    people.log_in(page, service, "bob")
-    people.authorize(page)
-    if hub.running("bob"):
-        hub.stop("bob")
-    page.goto(f"{service.config.public_url}/hub/spawn")
-    expect(page.get_by_role("heading", name="Server options")).to_be_visible()
+    _choose(page, service, hub, "bob")
     files = page.get_by_role("link", name="browse it here")
     expect(files).to_have_attribute("href", "/services/files/")
     page.goto(f"{service.config.public_url}/hub/spawn?own_image=evil/image:1&cpu=0.5&memory=1G")
@@ -133,6 +128,16 @@ def test_a_link_fills_in_the_form_and_starts_nothing(
     expect(page.get_by_label("Image reference")).to_have_value("evil/image:1")
     expect(page.get_by_label("CPUs")).to_have_value("0.5")
     assert not hub.running("bob")
+
+
+def _choose(page: Page, service: Service, hub: Hub, username: str) -> None:
+    """Come in to the server options."""
+    people.log_in(page, service, username)
+    people.authorize(page)
+    if hub.running(username):
+        hub.stop(username)
+    page.goto(f"{service.config.public_url}/hub/spawn")
+    expect(page.get_by_role("heading", name="Server options")).to_be_visible()
 
 
 def test_an_image_is_checked_while_it_is_typed(
@@ -165,13 +170,8 @@ def test_what_was_asked_stays_in_the_form_without_scripts(
     service: Service, person: Person, hub: Hub
 ) -> None:
     page = person().new_page()
-    people.log_in(page, service, "bob")
-    people.authorize(page)
-    if hub.running("bob"):
-        hub.stop("bob")
     page.route("**/quaderno/static/own_image.js*", lambda route: route.abort())
-    page.goto(f"{service.config.public_url}/hub/spawn")
-    expect(page.get_by_role("heading", name="Server options")).to_be_visible()
+    _choose(page, service, hub, "bob")
     if not page.get_by_label("Image reference").is_visible():  # it is, after an own image
         page.get_by_text("Use my own image").click()
     page.get_by_label("Image reference").fill("NOT an image!")
