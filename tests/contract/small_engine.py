@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from quaderno import init, network
+from tests.ports import free_network
 from tests.service.running import wait_for
 
 
@@ -72,8 +72,7 @@ def _disk(where: Path, size: int) -> Iterator[None]:
 def _bridge() -> Iterator[str]:
     """Its default network. Told to have none, it would delete that of this machine's engine."""
     name = f"q-{secrets.token_hex(4)}"
-    free = init.free_network(found for found, _ in network.taken())
-    address = free.replace(".0/", ".1/")
+    address = free_network().replace(".0/", ".1/")
     subprocess.run(["/usr/sbin/ip", "link", "add", name, "type", "bridge"], check=True)
     try:
         subprocess.run(["/usr/sbin/ip", "address", "add", address, "dev", name], check=True)

@@ -82,7 +82,7 @@ def fay(service: Service) -> Iterator[httpx.Client]:
 def allowed_and_stopped(service: Service, hub: Hub, name: str) -> None:
     """What has started is of the catalogue, within the limits, and closed off; it ends."""
     event("started")
-    wait_for(lambda: hub.servers(WHO)[name]["ready"], 60, "the server")
+    wait_for(lambda: hub.servers(WHO)[name]["ready"], 180, "the server")
     attributes = service.container(WHO, name).attrs
     limits = attributes["HostConfig"]
     assert attributes["Config"]["Image"] == service.config.servers.images[0].reference
@@ -90,7 +90,7 @@ def allowed_and_stopped(service: Service, hub: Hub, name: str) -> None:
     assert GIB <= limits["Memory"] <= 2 * GIB
     assert not limits["Privileged"]
     assert hub.request("DELETE", address(name)).status_code in (202, 204)
-    wait_for(lambda: not running(hub), 30, "the end")
+    wait_for(lambda: not running(hub), 180, "the end")
 
 
 def address(name: str) -> str:

@@ -84,7 +84,7 @@ def test_down_and_up_finds_everything(service: Service, hub: Hub) -> None:
     assert {entry["state"] for entry in json.loads(answer.stdout)["components"]} == {"stopped"}
     assert str(service.config.dir) not in Path("/proc/self/mountinfo").read_text()
     service.quaderno("up", "--detach")
-    wait_for(lambda: not hub.running("ada"), 60, "the hub's notice")
+    wait_for(lambda: not hub.running("ada"), 180, "the hub's notice")
     with http_person.logged_in(service, "ada") as client:
         page = client.get(f"{service.config.public_url}/user/ada/lab").text
     assert "because the operators of this service stopped all of it." in page
