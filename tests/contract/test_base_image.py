@@ -53,7 +53,7 @@ def shell(run: Callable[..., Container]) -> Callable[..., str]:
 
     def shell(command: str, **options: Any) -> str:
         container = run(["sh", "-c", command], **options)
-        status = container.wait(timeout=60)["StatusCode"]
+        status = container.wait(timeout=300)["StatusCode"]
         output = str(container.logs().decode())
         assert status == 0, output
         return output

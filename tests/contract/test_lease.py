@@ -324,7 +324,7 @@ def test_where_both_changed_a_file_both_versions_are_kept(hasty: Pair) -> None:
         assert second.content(user, "mine.txt") == b"old"
         second.release(user)
     for user in people:
-        first.in_state(user, "READY", 90)
+        first.in_state(user, "READY", 180)
         eventually(lambda u=user: all_sent(first, u), 60, "the rest is sent")  # type: ignore[misc]
         eventually(lambda u=user: len(rescued(first, u)) >= 2, 60, "it is rescued")  # type: ignore[misc]
         assert _has(first, user, "of the second")

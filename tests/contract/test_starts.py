@@ -174,7 +174,7 @@ def test_the_end_of_a_running_server_has_a_reason_that_outlives_the_hub(
     assert starts.runner.run(ada.poll()) is None
     with pytest.raises(httpx.TransportError):
         httpx.get(f"http://{ip}:{port}/grow", timeout=60)
-    starts.engine.containers.get(ada.object_name).wait(timeout=60)
+    starts.engine.containers.get(ada.object_name).wait(timeout=300)
     assert starts.runner.run(ada.poll()) == "exit code 137, out of memory"
     starts.end(ada)
     notice = starts.spawner().notice()
