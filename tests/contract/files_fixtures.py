@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -26,11 +27,13 @@ from tests.contract.storage_fixtures import (
 
 class LoginHub:
     """The parts of the hub that the page asks: tokens for codes, whose they are, and S3 keys. A
-    code is a username. `silent` stages a hub that is away, `ended` the end of everybody's login."""
+    code is a username. `silent` stages a hub that is away, `ended` the end of everybody's login;
+    of keys that are not a guest's, it says that they live for `key_life` at most."""
 
     def __init__(self, config: Config, issuer: Issuer) -> None:
         self.config, self.issuer = config, issuer
         self.silent = self.ended = False
+        self.key_life = timedelta(hours=1)
         self.quota = {"used": 7, "limit": 8, "text": "7 bytes of 8 bytes used"}
 
     def get(self, path: str, token: str) -> tuple[int, Any]:
@@ -48,8 +51,11 @@ class LoginHub:
             return 200, {"quota": self.quota}
         if self.ended or path != f"/quaderno/users/{user}/s3-keys":
             return 403, {"message": "no"}
-        keys = self.issuer.guest_keys if query == "as=guest" else self.issuer.keys
-        return 200, keys(user).container_credentials()
+        if query == "as=guest":
+            return 200, self.issuer.guest_keys(user).container_credentials()
+        keys = self.issuer.keys(user)
+        end = min(keys.expiration, datetime.now(UTC) + self.key_life)
+        return 200, replace(keys, expiration=end).container_credentials()
 
     def post(self, form: dict[str, list[str]]) -> tuple[int, Any]:
         """The answer to `POST /hub/api/oauth2/token`."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from html import unescape
 from pathlib import Path
@@ -280,6 +281,23 @@ def test_a_broken_link_needs_no_hub(world: World) -> None:
         404,
         "This link is not whole: ask for it again.",
     )
+
+
+def test_a_link_whose_keys_the_store_takes_no_more_has_ended(world: World) -> None:
+    """Amazon's store says so with 400 (S3 API, ExpiredToken), SeaweedFS with 403."""
+    world.s3.put_object(Bucket="alice", Key="old.txt", Body=b"old")
+    found = re.search(
+        r"link=([^\"]+)", world.alice.submit("share", key="old.txt", seconds="60").text
+    )
+    assert found
+    sealer = links.Sealer(world.config.files.client_secret.get_secret_value())
+    link = sealer.open(found[1])
+    assert link
+    assert world.alice.see("shared", link=sealer.seal(link)).content == b"old"
+    refused = link.object.partition("?")[0] + "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=x"
+    assert httpx.get(refused).status_code == 400
+    for ended in (replace(link, note=refused), replace(link, object=refused)):
+        assert world.alice.see("shared", link=sealer.seal(ended)).status_code == 410
 
 
 def test_the_uploader_s_requests_go_to_the_store(world: World) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -147,6 +148,25 @@ def test_a_bucket_is_shared_with_one_person_and_no_more(world: World) -> None:
     assert "There is nobody else called “eve”" in sentence(nobody)
     myself = alice.submit("share-bucket", bucket=bucket, person="alice", how="read")
     assert "There is nobody else called “alice”" in sentence(myself)
+
+
+def test_a_link_to_what_others_share_ends_no_sooner_than_it_says(world: World) -> None:
+    """It needs the maker's own keys, too, which may end sooner than a guest's."""
+    alice, bucket = world.alice, "alice--linked"
+    assert alice.submit("new-bucket", name="linked").status_code == 303
+    world.s3.put_object(Bucket=bucket, Key="a.txt", Body=b"a")
+    alice.submit("share-bucket", bucket=bucket, person="bob", how="read")
+    world.hub.key_life = timedelta(minutes=10)
+    try:
+        with Visitor(world.config) as bob:
+            bob.log_in("bob")
+            link = {"area": f"{bucket}:read", "key": "a.txt"}
+            long = bob.submit("share", **link, seconds="900")
+            assert long.status_code == 400
+            assert "A link ends with your keys" in sentence(long)
+            assert "for 9 minutes from now" in bob.submit("share", **link, seconds="longest").text
+    finally:
+        world.hub.key_life = timedelta(hours=1)
 
 
 def test_a_policy_of_ones_own_opens_a_further_bucket_and_no_other(world: World) -> None:

@@ -13,7 +13,8 @@ from quaderno.files.handlers import Handler
 from quaderno.files.problems import PageError
 from quaderno.files.store import whole_minutes
 
-_GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+# Amazon's answer to keys that have ended is the first (S3 API, ExpiredToken).
+_GONE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
 class _Sealing(Handler):
@@ -35,16 +36,16 @@ class ShareHandler(ItemHandler, _Sealing):
     async def post(self) -> None:
         area, key = self.place()
         wanted = self._seconds()
-        store = await self.store(life=wanted + 5 if wanted else links.LONGEST)
-        seconds = wanted or whole_minutes(min(store.keys.longest(), store.keys.left()))
+        life = wanted + 5 if wanted else links.LONGEST
+        store, mine = await self.store(life), await self.store(life, guest=False)
         entry = await self.ask(store.show, area.bucket, key)
-        most = int(store.keys.left())
+        most = int(min(store.keys.left(), mine.keys.left()))
+        seconds = wanted or whole_minutes(min(store.keys.longest(), most))
         if seconds > most:
             raise PageError(
                 HTTPStatus.BAD_REQUEST,
                 f"A link ends with your keys: now it can live for {most} seconds at most.",
             )
-        mine = await self.store(life=seconds + 5, guest=False)
         home = self.areas["home"].bucket
         sealed = await self.ask(links.make, mine, home, store, area, key, seconds)
         address = self.site.config.public_url + pages.link("shared", link=self.sealer.seal(sealed))
