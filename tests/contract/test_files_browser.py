@@ -11,7 +11,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -29,9 +28,10 @@ from tests.conftest import PATIENCE
 from tests.contract.files_fixtures import World, running_world
 from tests.contract.hostile_files import ATTACK, PARQUET, SVG
 from tests.contract.storage_fixtures import eventually
+from tests.service.barriers import PHONE, serious
 
 JUPYTERHUB = Path(sys.prefix) / "share" / "jupyterhub" / "static"
-PHONE, DESKTOP = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=800)
+DESKTOP = ViewportSize(width=1280, height=800)
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +88,6 @@ def expect_names(page: Page, *names: str) -> None:
     """Those that are shown, soon."""
     shown = page.locator(".f-list tbody tr:visible .f-name > a")
     expect(shown).to_have_text([re.compile(f"^{re.escape(name)}$") for name in names])
-
-
-def barriers(page: Page) -> list[str]:
-    """What axe-core finds that is serious or worse."""
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {node['html']} {node['failureSummary']}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
 
 
 def test_a_folder_is_sorted_filtered_and_searched(world: World, page: Page) -> None:
@@ -180,7 +169,7 @@ def test_it_looks_cared_for_and_has_no_serious_barrier(
             for address in shown:
                 page.goto(address)
                 page.wait_for_load_state("networkidle")
-                assert barriers(page) == []
+                assert serious(page) == []
                 width = page.evaluate("document.documentElement.scrollWidth")
                 assert width <= view["width"], f"{address} is {width} pixels wide"
         page.goto(shown[0])
@@ -295,6 +284,19 @@ def test_a_pdf_file_has_a_preview(world: World, page: Page) -> None:
     frame = page.locator("iframe[title='paper.pdf']")
     expect(frame).to_be_visible()
     assert frame.get_attribute("sandbox") is None, "in one, browsers show no PDF file"
+
+
+def test_a_name_that_means_something_to_scripts_is_uploaded_like_others(
+    world: World, page: Page, tmp_path: Path
+) -> None:
+    file = tmp_path / "constructor"
+    file.write_text("of a class")
+    page.goto(pages.link(""))
+    page.get_by_role("button", name="Upload", exact=True).click()
+    page.locator("input.uppy-Dashboard-input[type=file]").first.set_input_files(file)
+    page.get_by_role("button", name="Upload 1 file").click()
+    expect(page.get_by_role("link", name="constructor", exact=True)).to_be_visible()
+    assert world.s3.get_object(Bucket="alice", Key="constructor")["Body"].read() == b"of a class"
 
 
 def test_an_upload_goes_on_after_a_lost_connection(

@@ -11,16 +11,21 @@ def barriers(page: Page) -> list[str]:
     """What axe-core finds that is serious or worse, and whether the page is wider than a phone."""
     before = page.viewport_size
     page.set_viewport_size(PHONE)
-    found = [
+    found = serious(page)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    if before:
+        page.set_viewport_size(before)
+    return [*found, f"it is {width} pixels wide"] if width > PHONE["width"] else found
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core finds that is serious or worse, as the page is."""
+    return [
         f"{one['id']}: {node['html']} {node['failureSummary']}"
         for one in Axe().run(page).response["violations"]
         if one["impact"] in ("serious", "critical")
         for node in one["nodes"]
     ]
-    width = page.evaluate("document.documentElement.scrollWidth")
-    if before:
-        page.set_viewport_size(before)
-    return [*found, f"it is {width} pixels wide"] if width > PHONE["width"] else found
 
 
 def tab_to(page: Page, wanted: Locator) -> None:

@@ -106,7 +106,7 @@ function choose(count) {
 
 async function settleConflicts(uppy, ids) {
   const files = ids.map((id) => uppy.getFile(id)).filter(Boolean);
-  const taken = {};
+  const taken = Object.create(null); // names may be those that objects have of themselves
   for (let i = 0; i < files.length; i += 100) {
     Object.assign(taken, (await ask("taken", { keys: files.slice(i, i + 100).map(keyOf) })).taken);
   }
