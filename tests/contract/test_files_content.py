@@ -1,9 +1,11 @@
 """What is in files, by the page of the object store: folders as zip files; who may change it."""
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from typing import Any
 
@@ -11,7 +13,7 @@ import httpx
 import pytest
 from tornado import web
 
-from quaderno.files import BASE, app, pages
+from quaderno.files import BASE, app, links, pages
 from quaderno.quantities import say_amount
 from tests.contract.files_fixtures import Visitor, World, running_world
 
@@ -181,3 +183,14 @@ def test_every_change_wants_the_token_of_its_own_login(world: World) -> None:
                 sent = world.alice.post(BASE + page, data=form)
                 assert sent.status_code == 403, f"{page} with {token}"
     assert world.s3.get_object(Bucket="alice", Key="stays")["Body"].read() == b"x"
+
+
+def test_links_that_have_ended_hide_none_that_lives(world: World) -> None:
+    old = json.dumps({"area": "home", "key": "old", "end": 1}).encode()
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(links.MOST_SHOWN + 1):
+            key = f"{links.FOLDER}---{number}"  # before those that are made
+            threads.submit(world.s3.put_object, Bucket="alice", Key=key, Body=old)
+    world.s3.put_object(Bucket="alice", Key="lives.txt", Body=b"x")
+    assert world.alice.submit("share", key="lives.txt", seconds="600").status_code == 200
+    assert "Take back the link to lives.txt" in world.alice.see("links").text

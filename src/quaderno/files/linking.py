@@ -114,6 +114,7 @@ class LinksHandler(Handler):
             "links.html",
             areas=self.areas.values(),
             links=sorted(found.items(), key=lambda item: item[1].end),
+            most=links.MOST_SHOWN,
             when=lambda end: datetime.fromtimestamp(end, UTC),
         )
 

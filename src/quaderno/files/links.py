@@ -24,6 +24,7 @@ from quaderno.files.store import Store, asking
 
 FOLDER = ".quaderno/links/"  # of the notes, in the personal bucket
 MOST_SHOWN = 100
+_MOST_READ = 1000  # notes, most of which may be of links that have ended
 AT_ONCE, WAIT = 64, 5  # downloads by links, and seconds that one more waits
 LONGEST = 7 * 24 * 3600  # seconds; keys end sooner
 _MOST_BYTES = 10_000  # of a note: two names of an object
@@ -78,10 +79,13 @@ def make(mine: Store, bucket: str, theirs: Store, area: Area, key: str, seconds:
 
 
 def all_of(store: Store, bucket: str) -> dict[str, Note]:
-    """The notes of links that live, by their names; those of others are deleted, and those that
-    cannot be understood. Blocks; raises PageError: a store that does not answer ends no link."""
+    """The notes of MOST_SHOWN links that live, by their names; those of others are deleted, and
+    those that cannot be understood. Blocks; raises PageError: a store that does not answer ends no
+    link."""
     found: dict[str, Note] = {}
-    for entry in store.first_below(bucket, FOLDER, MOST_SHOWN):
+    for entry in store.first_below(bucket, FOLDER, _MOST_READ):
+        if len(found) == MOST_SHOWN:
+            break
         try:
             note = _read(store.begin(bucket, entry.key, _MOST_BYTES))
         except PageError as problem:
