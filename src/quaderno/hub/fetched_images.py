@@ -30,6 +30,7 @@ async def pull(
         note(config, image)
     except OSError as error:
         log.warning("The image %s may stay after a start that is cancelled: %s", image, error)
+    steps.fetched = True
     await pulling.pull(client, image, steps, log, stall_timeout=config.servers.stall_timeout)
 
 

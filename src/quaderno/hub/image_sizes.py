@@ -42,6 +42,10 @@ class Sizes:
         finally:
             self._found = found
 
+    def here(self, reference: str) -> bool | None:
+        """Whether it is on this machine; None where that is not known."""
+        return self._found[reference] is not None if reference in self._found else None
+
     def in_words(self, reference: str) -> str:
         """As `1.4 GB, here`; empty where it is not known."""
         if reference not in self._found:

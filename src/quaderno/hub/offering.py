@@ -2,6 +2,7 @@
 room, where that is limited."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -12,8 +13,9 @@ from typing import Any, ClassVar
 from jupyterhub import orm
 from jupyterhub.utils import utcnow
 
-from quaderno.hub import capacity, gpus, options, start_failures
+from quaderno.hub import capacity, expectations, gpus, options, start_failures
 from quaderno.hub.capacity import Amount, Machine
+from quaderno.hub.expectations import StartTimes
 from quaderno.hub.image_sizes import Sizes
 from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.options import Bounds, Offer, ServerOptions
@@ -35,6 +37,7 @@ class Offers(RemembersImages):
     _save_state: Any  # its, too
 
     gpus: tuple[str, ...] = ()  # that this server holds
+    _let_in_at = 0.0  # of a monotonic clock
 
     # What a person's last server had, where that was at another site.
     options_elsewhere: Mapping[str, Any] = MappingProxyType({})
@@ -84,6 +87,21 @@ class Offers(RemembersImages):
         """Of an image of the catalogue, in words; empty while that is not known."""
         return self._sizes.in_words(reference)
 
+    def expected(self, reference: str) -> str:
+        """How long a start from it may take, in a sentence; empty while that is not known."""
+        here = self._sizes.here(reference)
+        return "" if here is None else self._times.expected(reference, here=here)
+
+    def remember_image(self, image: str) -> None:
+        """And how long its start took, once there was room."""
+        super().remember_image(image)
+        seconds = time.monotonic() - self._let_in_at
+        self._times.note(image, seconds, fetched=self.steps.fetched)
+
+    @property
+    def _times(self) -> StartTimes:
+        return expectations.shared(self.quaderno.dir / "hub")
+
     def free(self) -> str:
         """What is free on the machine; empty while that is not known."""
         has = self._has()
@@ -109,6 +127,7 @@ class Offers(RemembersImages):
             self.gpus = self._free_gpus()[: chosen.gpu]
             self._save_state()
         await self._waiting.let_in(who, Amount(chosen.cpu, chosen.memory), self._room, rule, **how)
+        self._let_in_at = time.monotonic()
 
     def give_up_room(self) -> None:
         """After every end, for those who wait."""

@@ -26,7 +26,12 @@ Event = dict[str, Any]
 
 class Progress:
     """The events of one start, in JupyterHub's progress format with `step`, `state` and, on a
-    finished step, `seconds`; on an update, `percent` of the step."""
+    finished step, `seconds`; on an update, `percent` of the step.
+
+    `fetched`: the image was not here.
+    """
+
+    fetched = False
 
     def __init__(self) -> None:
         self._events: list[Event] = []
