@@ -61,6 +61,10 @@ def test_a_start_waits_in_line_and_goes_on_by_itself(
     expect(memory).to_have_value("1G")  # what is free, in place of the default
     expect(wait).to_have_accessible_description(re.compile("waits in line, for 60 minutes at most"))
     expect(page.locator("#wait-news")).to_have_text("2 GB (not free now): 1 GB chosen instead.")
+    # As Bob's start was.
+    expect(page.get_by_label("Image", exact=True)).to_have_accessible_description(
+        re.compile(r"Usually ready in about \d+ s\.$")
+    )
     assert barriers(page) == []
     screenshot(page, "room")
     _choose_by_keyboard(page)
@@ -122,7 +126,15 @@ def test_all_of_it_works_without_scripts(
         start.click()
         step = page.get_by_role("listitem").filter(has_text="place 1 of 1 in line")
         expect(step).to_be_visible(timeout=SOON)
-        expect(page.get_by_role("button", name="Cancel")).not_to_be_visible()
+        page.get_by_role("button", name="Cancel").click()
+        page.wait_for_url(f"{service.config.public_url}/hub/home")
+        wait_for(lambda: not hub.running("ada"), 60, "the end of the wait")
+
+        page.goto(f"{service.config.public_url}/hub/spawn")
+        page.get_by_label("Memory").select_option("2G")
+        page.get_by_label("Start when there is room").check()
+        start.click()
+        expect(step).to_be_visible(timeout=SOON)
         hub.stop("bob")
         page.wait_for_url(f"{service.config.public_url}/user/ada/lab**", timeout=SOON)
     finally:

@@ -32,7 +32,7 @@ from quaderno.hub.neighbours import Neighbours
 from quaderno.hub.rates import PersonalRates, Rates
 from quaderno.hub.readiness import HealthHandler, Readiness
 from quaderno.hub.server_log import LogHandler
-from quaderno.hub.stopping import NoticeHandler, ServerHandler, WorkareaHandler
+from quaderno.hub.stopping import CancelHandler, NoticeHandler, ServerHandler, WorkareaHandler
 from quaderno.hub.storage import CleanUpHandler, RefreshHandler, StorageHandler, TakeOverHandler
 from quaderno.hub.vouching import StoreKeysHandler, Voucher
 from quaderno.storage import trust
@@ -107,6 +107,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             (r"/api/users/([^/]+)/server", ServerHandler),
             (r"/api/users/([^/]+)/servers/([^/]*)", ServerHandler),
             (r"/quaderno/new-server", NewServerHandler),
+            (r"/quaderno/cancel/([^/]+)/([^/]*)", CancelHandler),
             *((path, SpawnPage) for path in named_servers.SPAWN_PAGES),
             (r"/api/quaderno/users/([^/]+)/storage/take-over", TakeOverHandler),
         ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from jupyterhub.apihandlers.users import UserServerAPIHandler
 from jupyterhub.scopes import needs_scope
+from jupyterhub.utils import url_path_join
 from tornado import web
 
 from quaderno.hub import culling
@@ -102,6 +103,24 @@ class ServerHandler(ChecksNames, UserServerAPIHandler):
             self.log.warning("%s is not stopped yet: %r", spawner._log_name, str(error))
             return False
         return True
+
+
+class CancelHandler(ServerHandler):
+    """`POST /hub/quaderno/cancel/{name}/{server}`: the button of a start's page where no script
+    runs. It ends what has not started yet; a server that runs has files to be asked about."""
+
+    def check_post_content_type(self) -> bool:
+        """That of a form; its token says where it comes from."""
+        return True
+
+    def get_json_body(self) -> None:
+        """There is none."""
+
+    @needs_scope("delete:servers")
+    async def post(self, user_name: str, server_name: str = "") -> None:
+        if self._ready(user_name, server_name) is None:
+            await self.delete(user_name, server_name)
+        self.redirect(url_path_join(self.hub.base_url, "home"))
 
 
 class WorkareaHandler(ScopedHandler):
