@@ -176,6 +176,7 @@ def test_the_page_shows_how_far_it_is_and_its_button_ends_it(
     registry: Registry,
     image: str,
     person: Callable[[], BrowserContext],
+    screenshot: Callable[..., None],
 ) -> None:
     registry.rate = MB // 2
     page = person().new_page()
@@ -189,6 +190,7 @@ def test_the_page_shows_how_far_it_is_and_its_button_ends_it(
     share = steps.filter(has_text=_AMOUNT).get_by_role("progressbar")
     expect(share).to_have_attribute("value", re.compile(r"[1-9]\d"), timeout=60_000)
     expect(steps).to_have_count(2)  # the choices, and this one
+    screenshot(page, "pulling")
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_url(f"{service.config.public_url}/hub/home", timeout=60_000)
     wait_for(lambda: not registry.downloads, 60, "the end of the download")
