@@ -89,6 +89,7 @@ def test_a_start_that_cannot_succeed_is_named_at_once(
             ["preparing", "notebook token=[hidden]", "[hidden]", "no notebook here"]
         )
         assert "no notebook here" in failure.log_message
+        assert failure.jupyterhub_message.endswith(f"What the server said last:\n{failure.lines}")
 
 
 def test_less_memory_than_the_engine_gives_is_named_by_its_words(starts: Starts, ada: Any) -> None:

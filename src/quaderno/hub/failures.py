@@ -15,6 +15,7 @@ from jupyterhub.spawner import SpawnException
 
 # The id of the exception that shows the form in place of a start.
 SUGGESTION = "suggestion"
+_SAID = "What the server said last:"
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,11 @@ class StartFailure(SpawnException):
             said = "".join(f"\n  | {line}" for line in lines.splitlines())
             details = f"[{reference}] {details}{said}"
         super().__init__(sentence, reason=reason, status_code=status, log_message=details)
-        # What JupyterHub's pages and progress events show of an exception.
+        self.sentence = sentence
+        # What JupyterHub's pages, API and progress events show of an exception.
         self.jupyterhub_message = sentence
         if lines:
+            self.jupyterhub_message = f"{sentence}\n{_SAID}\n{lines}"
             self.jupyterhub_html_message = _with_lines(sentence, lines)
 
     @property
@@ -111,7 +114,7 @@ class StartFailure(SpawnException):
 def _with_lines(sentence: str, lines: str) -> str:
     """HTML that may stand in a paragraph."""
     return (
-        f'{html.escape(sentence)} <span class="q-said">What the server said last:</span>'
+        f'{html.escape(sentence)} <span class="q-said">{_SAID}</span>'
         f'<code class="q-lines" tabindex="0">{html.escape(lines)}</code>'
     )
 

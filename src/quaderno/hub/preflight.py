@@ -124,12 +124,12 @@ def of_local(image: str, found: Mapping[str, Any], platform: Platform) -> Findin
         return _other_platform(image, {its}, platform)
     if levels["command"] == "error":
         return _refused(start_failures.NO_PROGRAM, size, image=image)
-    here = f"This image is on this service already{_in_words(size)}: it starts within seconds."
+    here = f"This image is on this service already{_in_words(size)}"
     if levels["contract"] == "ok":
-        return Finding("ok", here, size)
+        return Finding("ok", f"{here}: it starts within seconds.", size)
     if levels["contract"] == "warning":
         unlike = "It is not made from the base image, so it may not start, or lack something."
-        return Finding("warning", f"{here} {unlike}", size)
+        return Finding("warning", f"{here}. {unlike}", size)
     version = str(found["Config"]["Labels"][contract.LABEL])
     return _refused(CONTRACT, size, image=image, version=version[:20], needed=contract.VERSION)
 

@@ -128,6 +128,8 @@ _PATTERNS = [
         r"|invalid rootfs in image|encountered remote .*when fetching|manifest version 2, schema 1",
     ),
     (UNTRUSTED, r"x509:|tls: bad certificate|gave http response to https client"),
+    # Of an image that names no registry: the name cannot be what is wrong.
+    (REGISTRY_SILENT, r"lookup (?:[\w-]+\.)?docker\.io\b.*no such host"),
     (NO_REGISTRY, r"no such host"),
     (
         REGISTRY_SILENT,

@@ -80,6 +80,12 @@ from quaderno.hub.pull_failures import cause_of
         ),
         (
             500,
+            'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io on'
+            " 10.0.0.2:53: no such host",
+            "REGISTRY_SILENT",
+        ),
+        (
+            500,
             'Get "https://r.example.org/v2/": x509: certificate signed by unknown authority',
             "UNTRUSTED",
         ),
