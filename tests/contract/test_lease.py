@@ -71,6 +71,12 @@ def lease(node: Node, user: str) -> Lease | None:
     return Lease.read(lease_text(node, user) or b"")
 
 
+def given_back(node: Node, user: str) -> Lease | None:
+    """The lease, once it says that nobody has the storage."""
+    found = lease(node, user)
+    return found if found and found.returned else None
+
+
 def put_lease(node: Node, user: str, body: bytes) -> None:
     node.s3(user).put_object(Bucket=SCRATCH, Key=leases.key(user), Body=body)
 
@@ -142,7 +148,8 @@ def test_a_lease_is_held_while_mounted_and_given_back(calm: Pair) -> None:
     first.faults.switch("pass")
     first.release("alice")
     first.in_state("alice", "UNMOUNTED", 60)
-    eventually(lambda: lease_text(first, "alice") is None, 60, "the lease is given back")
+    returned = eventually(lambda: given_back(first, "alice"), 60, "the lease is given back")
+    assert returned.order == held.order
     assert "wait.txt" in first.keys_in_s3("alice", "alice")
 
 
@@ -224,6 +231,53 @@ def test_who_deletes_the_lease_of_a_node_that_renews_it_changes_nothing(
     assert held.node == node_id(first.config)
     assert first.state(user)["state"] == "READY"
     assert first.rclone(user) == rclone
+
+
+def test_an_earlier_lease_that_comes_late_takes_nothing_away(calm: Pair) -> None:
+    """As it may come from the other site, whose node was lost before all of its files were sent."""
+    first, _ = calm
+    first.ready("lena")
+    rclone, ours = first.rclone("lena"), lease(first, "lena")
+    assert ours is not None
+    put_lease(first, "lena", of_a_lost_node())
+    with said_to_be_dirty(first, "lena"):  # which is a reason to renew it now
+        held = lease(first, "lena")
+    assert held is not None
+    assert held.order == ours.order
+    assert first.state("lena")["state"] == "READY"
+    assert first.rclone("lena") == rclone
+    # Nor when the node looks for the first time.
+    first.agent.stop(signal.SIGKILL)
+    os.kill(rclone, signal.SIGKILL)
+    put_lease(first, "lena", of_a_lost_node(dirty={"files": 327, "bytes": 9_000}))
+    first.start_agent()
+    first.in_state("lena", "READY", 60)
+    first.release("lena")
+    first.in_state("lena", "UNMOUNTED", 60)
+    eventually(lambda: given_back(first, "lena"), 60, "the lease is given back")
+
+
+def test_who_returns_waits_for_a_node_that_may_be_cut_off(calm: Pair) -> None:
+    """It may live, and somebody may work there: that it is not heard of here says little."""
+    first, _ = calm
+    root = first.ready("mona")
+    first.faults.switch("away")
+    assert as_user(PUT, root / "mona", "file.txt", "of the first") == ""
+    first.agent.stop(signal.SIGKILL)
+    os.kill(first.rclone("mona"), signal.SIGKILL)
+    first.faults.switch("pass")
+    now = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+    put_lease(first, "mona", of_a_lost_node(since=now))
+    first.start_agent()
+    eventually(lambda: waits(first, "mona", 30)["lease"]["stale"], 60, "it is stale")
+    state = waits(first, "mona")
+    assert state["pending"]["files"] == 1
+    assert "connect your storage here" in state["message"]
+    assert "file.txt" not in first.keys_in_s3("mona", "mona")
+    put_lease(first, "mona", of_a_lost_node(since=now, lasts=0))
+    first.in_state("mona", "READY", 60)
+    eventually(lambda: all_sent(first, "mona"), 60, "all is sent")
+    assert first.content("mona", "file.txt") == b"of the first"
 
 
 def test_an_outage_never_stops_who_has_the_lease(hasty: Pair) -> None:
@@ -359,7 +413,7 @@ def test_a_node_that_was_killed_finds_what_changed_meanwhile(hasty: Pair) -> Non
     assert as_user(PUT, there / "judy", "both.txt", "of the second") == ""
     second.release("judy")
     second.in_state("judy", "UNMOUNTED", 60)
-    eventually(lambda: lease_text(second, "judy") is None, 60, "the lease is given back")
+    eventually(lambda: given_back(second, "judy"), 60, "the lease is given back")
     first.faults.switch("pass")
     first.start_agent()
     first.in_state("judy", "READY", 60)

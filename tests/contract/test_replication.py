@@ -6,7 +6,9 @@ import ssl
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -16,8 +18,10 @@ import yaml
 from quaderno import config as quaderno_config
 from quaderno import director, process, tunnel
 from quaderno.config import Config, Ports
-from quaderno.storage import replication, replication_lag
-from tests.contract.storage_fixtures import Program, Store, eventually
+from quaderno.storage import buckets, leases, replication, replication_lag
+from quaderno.storage.leases import Lease
+from quaderno.storage.objects import Objects
+from tests.contract.storage_fixtures import Issuer, Program, Store, eventually
 from tests.ports import free_ports
 
 COUNT = len(Ports.model_fields)
@@ -243,3 +247,83 @@ def through(site: Site, name: str, certificate: Path | None) -> bytes | None:
         except httpx.TransportError:
             return None
     return answer.content if answer.is_success else None
+
+
+class Node:
+    """One of a site, with its lease on bob's storage."""
+
+    def __init__(self, site: Site, issuer: Issuer) -> None:
+        self.objects = Objects(site.config, issuer.keys("bob"))
+        self.where = site.config.store.scratch_bucket, leases.key("bob")
+        self.name = site.config.sites.name or ""
+
+    def put(self, since: int, files: int, lasts: int = 300) -> None:
+        """Say that the storage is here since then."""
+        begins = datetime(2026, 3, 1, 9, 30, since, tzinfo=UTC)
+        lease = Lease(self.name, self.name, begins, datetime.now(UTC), files, files, lasts)
+        found = self.objects.get(*self.where, 4096)
+        text, order = lease.text().encode(), {leases.ORDER: lease.order}
+        etag = found.etag if found else None
+        assert self.objects.put_if(*self.where, text, etag, order)
+
+    def found(self) -> tuple[str, int, int] | None:
+        """Whose it is, how many files wait, and how long it lasts, as this site's store says."""
+        content = self.objects.get(*self.where, 4096)
+        lease = Lease.read(content.body) if content else None
+        return (lease.node, lease.files, lease.lasts) if lease else None
+
+
+@pytest.fixture
+def nodes(sites: tuple[Site, Site]) -> Iterator[tuple[Node, Node]]:
+    with ExitStack() as stack:
+        issuers = [Issuer(each.config) for each in sites]
+        for site, issuer in zip(sites, issuers, strict=True):
+            stack.enter_context(issuer.serving())
+            buckets.ensure_scratch_area(site.config, "bob", issuer.keys("bob"))
+        bari, cnaf = (Node(*each) for each in zip(sites, issuers, strict=True))
+        yield bari, cnaf
+
+
+def settled(sites: tuple[Site, Site], nodes: tuple[Node, Node]) -> tuple[str, int, int] | None:
+    """What both sites say of the lease when all has come to both that was written before."""
+    mark = f"mark-{time.monotonic_ns()}"
+    for number, each in enumerate(sites):
+        each.write(f"{mark}-{number}", b"")
+    for number, each in enumerate(reversed(sites)):
+        name = f"{mark}-{number}"
+        eventually(lambda e=each, n=name: e.read(n) == b"", 90, "what was written last")  # type: ignore[misc]
+    bari, cnaf = nodes
+    eventually(lambda: bari.found() == cnaf.found(), 30, "that the sites say the same")
+    return bari.found()
+
+
+def test_a_lease_that_was_followed_never_comes_back(
+    sites: tuple[Site, Site], nodes: tuple[Node, Node]
+) -> None:
+    """Whenever a node writes it that does not know of the later one, and whenever that comes."""
+    bari, cnaf = nodes
+    cnaf.put(1, files=3)
+    assert settled(sites, nodes) == ("cnaf", 3, 300)
+    for each in sites:
+        each.director.stop()
+    bari.put(2, files=0)
+    time.sleep(1.1)  # SeaweedFS's S3 tells whole seconds
+    for files in (327, 326, 325):
+        cnaf.put(1, files)
+    for each in sites:
+        each.director.start()
+    assert settled(sites, nodes) == ("bari", 0, 300)
+
+    # Nor when the storage was given back, of which the node that returned knows nothing yet.
+    for each in sites:
+        each.director.stop()
+    bari.put(2, files=0, lasts=0)
+    time.sleep(1.1)
+    cnaf.put(1, files=324)
+    for each in sites:
+        each.director.start()
+    assert settled(sites, nodes) == ("bari", 0, 0)
+    cnaf.put(3, files=324)
+    assert settled(sites, nodes) == ("cnaf", 324, 300)
+    cnaf.put(3, files=0, lasts=0)
+    assert settled(sites, nodes) == ("cnaf", 0, 0)

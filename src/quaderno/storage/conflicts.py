@@ -5,13 +5,15 @@ it is the next version, and applied. Where it is not, somebody changed the objec
 neither site knew of the other's change. Of two changes the later one has the name, by the sites'
 clocks, and the other is kept beside it; of a change and a removal the change stays.
 
+Leases have an order of their own, whenever they were written: an earlier one never comes back.
+
 Whoever has the earlier version keeps it, before it is replaced: so both sites decide alike, and
 each keeps what is its own. The copy is an object like any other, and comes to the other site.
 """
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 
@@ -28,11 +30,14 @@ _OUR_OWN = re.compile(r"(?:[^/]+/)?\.quaderno/(?:lease\.json|lab/|conflicts/)")
 @dataclass(frozen=True)
 class Version:
     """One content of an object: when it was written (nanoseconds since the epoch, by the clock of
-    the site that took it), its bytes, and its MD5 sum where SeaweedFS has one."""
+    the site that took it), its bytes, and its MD5 sum where SeaweedFS has one; of a lease its
+    order. At this site its time is `stored`, which may be earlier: see `is_late`."""
 
     written: int
     size: int
     md5: bytes
+    order: str = ""
+    stored: int = field(default=0, compare=False)
 
 
 class Fate(Enum):
@@ -58,10 +63,18 @@ def judge(
     return Fate.REPLACE
 
 
-def _rank(version: Version) -> tuple[int, bytes, int]:
+def _rank(version: Version) -> tuple[str, int, bytes, int]:
     """Which of two is the later one. SeaweedFS's S3 tells whole seconds: of two that were written
     in the same one, both sites have to choose the same, whichever that is."""
-    return version.written, version.md5, version.size
+    return version.order, version.written, version.md5, version.size
+
+
+def is_late(here: Version, base: Version | None, new: Version) -> bool:
+    """Whether SeaweedFS would keep what is `here` instead of `new`, by their times: where clocks
+    differ, where the order is not that of time, and of the same time, unless it is the next one."""
+    if here == new:
+        return False
+    return here.stored > new.stored or (here.stored == new.stored and here != base)
 
 
 def is_object(path: str) -> bool:

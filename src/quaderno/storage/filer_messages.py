@@ -26,6 +26,7 @@ _MESSAGES: dict[str, dict[str, tuple[str, int]]] = {
         "md5": ("bytes", 14),
         "mtime_ns": ("int32", 19),
     },
+    "Extended": {"key": ("string", 1), "value": ("bytes", 2)},  # an entry of a map
     "Entry": {
         "name": ("string", 1),
         "is_directory": ("bool", 2),
@@ -48,9 +49,15 @@ _MESSAGES: dict[str, dict[str, tuple[str, int]]] = {
     },
     "LookupDirectoryEntryRequest": {"directory": ("string", 1), "name": ("string", 2)},
     "LookupDirectoryEntryResponse": {"entry": ("Entry", 1)},
+    "UpdateEntryRequest": {
+        "directory": ("string", 1),
+        "entry": ("Entry", 2),
+        "is_from_other_cluster": ("bool", 3),
+        "signatures": ("int32*", 4),
+    },
+    "UpdateEntryResponse": {},
     "ListEntriesRequest": {"directory": ("string", 1), "limit": ("uint32", 5)},
     "ListEntriesResponse": {"entry": ("Entry", 1)},
-    "UpdateEntryRequest": {"directory": ("string", 1), "entry": ("Entry", 2)},
 }
 
 
@@ -80,6 +87,7 @@ SubscribeMetadataRequest: Any = _CLASSES[f"{_PACKAGE}.SubscribeMetadataRequest"]
 SubscribeMetadataResponse: Any = _CLASSES[f"{_PACKAGE}.SubscribeMetadataResponse"]
 LookupDirectoryEntryRequest: Any = _CLASSES[f"{_PACKAGE}.LookupDirectoryEntryRequest"]
 LookupDirectoryEntryResponse: Any = _CLASSES[f"{_PACKAGE}.LookupDirectoryEntryResponse"]
+UpdateEntryRequest: Any = _CLASSES[f"{_PACKAGE}.UpdateEntryRequest"]
+UpdateEntryResponse: Any = _CLASSES[f"{_PACKAGE}.UpdateEntryResponse"]
 ListEntriesRequest: Any = _CLASSES[f"{_PACKAGE}.ListEntriesRequest"]
 ListEntriesResponse: Any = _CLASSES[f"{_PACKAGE}.ListEntriesResponse"]
-UpdateEntryRequest: Any = _CLASSES[f"{_PACKAGE}.UpdateEntryRequest"]

@@ -13,7 +13,7 @@ writes of one object in the same moment the later one stays, as in any one store
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any
@@ -24,7 +24,7 @@ import grpc.aio
 import httpx
 
 from quaderno.config import Config
-from quaderno.storage import conflicts, filer_messages
+from quaderno.storage import conflicts, filer_messages, leases
 from quaderno.storage.conflicts import Fate, Version
 
 LOG = logging.getLogger("quaderno.replication")
@@ -41,6 +41,11 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", 60_000),  # SeaweedFS takes more frequent ones for an attack
     ("grpc.enable_http_proxy", 0),
 ]
+_SECOND = 10**9  # nanoseconds
+_ORDER = f"x-amz-meta-{leases.ORDER}"  # as S3 says, in small letters
+# After the time with which an object is stored, when it was written. SeaweedFS shows nobody what
+# is called so.
+_WRITTEN = "x-seaweedfs-quaderno-written"
 _CLOSED = HTTPStatus.INSUFFICIENT_STORAGE  # a bucket whose quota is used up
 _UNKNOWN = "no entry is found"  # in what a filer says of a path where nothing is
 
@@ -152,17 +157,23 @@ class Judge:
         if fate is Fate.REPLACE and here is not None and conflicts.is_somebodys(path):
             kept = await self._store.keep(path, here)
             fate = Fate.REPLACE if kept else Fate.LEAVE
-        judged = [new] if fate is Fate.LEAVE else [here, new]
-        self._remember(path, [*seen, *(each for each in judged if each is not None)])
         if fate is Fate.LEAVE:
             LOG.info("%s: what is here stays, and not the other site's change", path)
+            self._remember(path, seen, new)
             _take_out(event)
-        elif new is not None and here != base:
+            return True
+        self._remember(path, seen, here, new)
+        if new is None:
+            return False
+        if here is not None and conflicts.is_late(here, base, new):
+            await self._store.make_earlier(path, here, new, event.signatures)
+        if here != base:
             # SeaweedFS would add the difference between two versions to what is here.
             event.ClearField("old_entry")
         return here != base
 
-    def _remember(self, path: str, versions: list[Version]) -> None:
+    def _remember(self, path: str, seen: list[Version], *judged: Version | None) -> None:
+        versions = [*seen, *(each for each in judged if each is not None)]
         self._seen[path] = versions[-_VERSIONS:]
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
@@ -181,6 +192,11 @@ class Store:
             f"{filer_messages.SERVICE}/LookupDirectoryEntry",
             request_serializer=filer_messages.LookupDirectoryEntryRequest.SerializeToString,
             response_deserializer=filer_messages.LookupDirectoryEntryResponse.FromString,
+        )
+        self._update = channel.unary_unary(
+            f"{_SERVICE}/UpdateEntry",
+            request_serializer=filer_messages.UpdateEntryRequest.SerializeToString,
+            response_deserializer=filer_messages.UpdateEntryResponse.FromString,
         )
         self._list = channel.unary_stream(
             f"{filer_messages.SERVICE}/ListEntries",
@@ -202,6 +218,31 @@ class Store:
                     return None
                 LOG.warning("%s cannot be looked at: %s", path, error.details())
             await asyncio.sleep(AGAIN_AFTER)
+
+    async def make_earlier(
+        self, path: str, here: Version, new: Version, signatures: Iterable[int]
+    ) -> None:
+        """Have SeaweedFS replace what is `here` by what is `new`.
+
+        It is still what it was, and known by when it was written. With the `signatures` of the
+        change that comes, this is none for the other site.
+        """
+        where = PurePosixPath(path)
+        request = filer_messages.LookupDirectoryEntryRequest(
+            directory=str(where.parent), name=where.name
+        )
+        try:
+            entry = (await self._lookup(request)).entry
+            if _content(entry) != here:
+                return  # somebody has just changed it
+            _store_as(entry, new.stored - 1)
+            update = filer_messages.UpdateEntryRequest(
+                directory=str(where.parent), entry=entry, is_from_other_cluster=True
+            )
+            update.signatures.extend(signatures)
+            await self._update(update)
+        except grpc.aio.AioRpcError as error:
+            LOG.warning("%s keeps its time: %s", path, error.details())
 
     async def is_emptied(self, directory: str) -> bool:
         """Whether there is nothing in it, or soon: removals of its files may be on their way."""
@@ -264,11 +305,28 @@ class Store:
 
 
 def _version(entry: Any) -> Version | None:
-    if entry is None:
-        return None
+    return None if entry is None else _content(entry)
+
+
+def _content(entry: Any) -> Version:
     attributes = entry.attributes
-    written = attributes.mtime * 10**9 + attributes.mtime_ns
-    return Version(written, attributes.file_size, attributes.md5)
+    stored = attributes.mtime * _SECOND + attributes.mtime_ns
+    extended = {each.key.lower(): each.value.decode(errors="replace") for each in entry.extended}
+    at, _, written = extended.get(_WRITTEN, "").partition(" ")
+    if at != str(stored):
+        written = str(stored)  # it was written since
+    order = extended.get(_ORDER, "")
+    return Version(int(written), attributes.file_size, attributes.md5, order, stored)
+
+
+def _store_as(entry: Any, stored: int) -> None:
+    """Give `entry` another time, and keep when it was written beside that."""
+    written = _content(entry).written
+    entry.attributes.mtime, entry.attributes.mtime_ns = divmod(stored, _SECOND)
+    kept = [each for each in entry.extended if each.key != _WRITTEN]
+    del entry.extended[:]
+    entry.extended.extend(kept)
+    entry.extended.add(key=_WRITTEN, value=f"{stored} {written}".encode())
 
 
 def _take_out(event: Any) -> None:

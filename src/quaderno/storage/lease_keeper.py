@@ -17,7 +17,7 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -52,18 +52,20 @@ class Held:
     """What a node remembers of its lease over restarts; Unix seconds, by the store's clock.
 
     Until `written` no other node had it. After `disputed` another may have written files, with
-    which the changes that are here have not been compared yet.
+    which the changes that are here have not been compared yet. It is the lease of `since`.
     """
 
     written: float
     disputed: float | None = None
+    since: float = 0.0
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
         """None when the lease was given back; whatever cannot be read may be disputed."""
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-            return cls(float(fields["written"]), fields["disputed"] and float(fields["disputed"]))
+            disputed = fields["disputed"] and float(fields["disputed"])
+            return cls(float(fields["written"]), disputed, float(fields.get("since", 0)))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError):
@@ -79,10 +81,11 @@ class LeaseKeeper:
         self._trusted = config.agent.lease_time * leases.TRUSTED
         self._node, self._held = node_id(config), Held.load(plan.lease)
         self._returns = self._held is not None  # this node, with what it had before
+        self._patient = self._returns  # until somebody asks for it here
         self._object = config.store.scratch_bucket, leases.key(plan.username)
         self._found: Found | None = None
         self._chosen = ""
-        self._since = datetime.now(UTC)
+        self._since = datetime.fromtimestamp(self._held.since if self._held else 0, UTC)
         self._confirmed_at: float | None = None
         self._renew_at, self._wait = 0.0, TRY_LEAST
         self._unsent, self._dirty_at, self._said_dirty = Unsent(0, 0, None), 0.0, False
@@ -123,6 +126,10 @@ class LeaseKeeper:
             raise StorageRefusedError(why)
         self._chosen = self._found.etag
 
+    def ask(self) -> None:
+        """A server of the person's starts here: they do not wait for a node that may be lost."""
+        self._patient = False
+
     def tell(self, unsent: Unsent) -> None:
         """What is not in the store now; a lease says so at once, and "all is" after a while."""
         if unsent.files:
@@ -138,11 +145,13 @@ class LeaseKeeper:
         await self._stop()
         await self._catch_up()
         found = await self._ask(self._look)
-        self._found, self.decision = found, leases.decide(found, self._node, self._chosen)
+        self._found, self.decision = found, self._decide(found)
         if not self.decision.take:
             raise _in_use(leases.explain(self.decision))
         if not self._is_mine(found):
             self._dispute(self.decision.holder)
+        follows, now = found.lease if found else None, datetime.now(UTC)
+        self._since = leases.since(follows, self._node, self._since, now)
         if not await self._claim(found):
             raise _in_use("Another node has just connected your storage. It is tried again.")
         self.lost, self._chosen, self.decision = False, "", Decision(take=True)
@@ -160,7 +169,7 @@ class LeaseKeeper:
     def settle(self) -> None:
         """What is changed here has been compared with what is in the store. Raises OSError."""
         if self._held and self._held.disputed is not None:
-            self._remember(Held(self._held.written))
+            self._remember(replace(self._held, disputed=None))
 
     async def guard(self, rclone: Rclone) -> None:
         """As long as rclone is there: renew the lease when that is due, hold back what would be
@@ -209,9 +218,9 @@ class LeaseKeeper:
 
     async def _renew(self) -> None:
         found = await self._ask(self._look)
-        nobodys = found is None or found.lease is None
-        if not (self._is_mine(found) or (nobodys and self._is_continuous())):
-            self._found, self.decision = found, leases.decide(found, self._node)
+        if not self._is_still_mine(found):
+            self._patient = True
+            self._found, self.decision = found, self._decide(found)
             self._confirmed_at, self.lost = None, True
             LOG.error("%s: another node has taken the storage", self._plan.username)
         elif not await self._claim(found):
@@ -239,22 +248,18 @@ class LeaseKeeper:
     async def _claim(self, found: Found | None) -> bool:
         """Write the lease in place of what was found, and see whether that is what is there: a
         store may have ignored the condition. Whether it is ours now."""
-        if found and found.lease and self._is_mine(found):
-            self._since = found.lease.since
-        elif not self.confirmed:
-            self._since = datetime.now(UTC)
         began, lease = time.monotonic(), self._lease()
         seen = await self._ask(lambda objects: self._write(objects, found, lease))
         if seen is None:
             return False
         self._confirmed_at, self._said_dirty = began, bool(lease.files)
         self._renew_at = began + self._config.agent.lease_time / leases.RENEWED_EACH
-        self._remember(Held(seen.written, self.disputed))
+        self._remember(Held(seen.written, self.disputed, self._since.timestamp()))
         return True
 
     def _write(self, objects: Objects, found: Found | None, lease: Lease) -> Found | None:
-        content = lease.text().encode()
-        etag = objects.put_if(*self._object, content, found.etag if found else None)
+        content, order = lease.text().encode(), {leases.ORDER: lease.order}
+        etag = objects.put_if(*self._object, content, found.etag if found else None, order)
         seen = self._look(objects) if etag else None
         return seen if seen and seen.etag == etag else None
 
@@ -269,8 +274,11 @@ class LeaseKeeper:
 
     def _give_back(self, objects: Objects) -> None:
         found = self._look(objects)
-        if found is not None and self._is_mine(found):
-            objects.delete_if(*self._object, found.etag)
+        if found is None or found.lease is None or found.lease.order > self._lease().order:
+            return
+        returned = replace(self._lease(), files=0, size=0, lasts=0)
+        if self._write(objects, found, returned) is None:
+            raise StorageError("It has just been changed")
 
     async def _ask(self, do: Callable[[Objects], T]) -> T:
         """Have it done with keys of now, in a thread. Raises StorageError."""
@@ -291,6 +299,17 @@ class LeaseKeeper:
             lasts=self._config.agent.lease_time,
         )
 
+    def _decide(self, found: Found | None) -> Decision:
+        mine = self._lease().order if self._held else ""
+        return leases.decide(found, self._node, self._chosen, mine, patient=self._patient)
+
+    def _is_still_mine(self, found: Found | None) -> bool:
+        """Of what is found while the storage is mounted. An earlier lease is one that the other
+        site's store had before it knew of this one."""
+        if found is None or found.lease is None:
+            return self._is_continuous()
+        return self._is_mine(found) or (self.confirmed and found.lease.order < self._lease().order)
+
     def _is_mine(self, found: Found | None) -> bool:
         return bool(found and found.lease and found.lease.node == self._node)
 
@@ -305,13 +324,13 @@ class LeaseKeeper:
 
     def _dispute(self, holder: Lease | None) -> None:
         """Another node may have had the storage since: remembered before it is ours again."""
-        if holder is not None:
+        if holder is not None and not holder.returned:
             LOG.warning(
                 "%s: the storage is taken over from %s, which has not sent %s files",
                 self._plan.username, holder.name, holder.files,
             )  # fmt: skip
         if self._held and self._held.disputed is None:
-            self._remember(Held(self._held.written, self._held.written))
+            self._remember(replace(self._held, disputed=self._held.written))
 
     def _remember(self, held: Held) -> None:
         self._held = held

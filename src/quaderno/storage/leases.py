@@ -3,18 +3,24 @@
 Pure.
 One object in the person's own part of the scratch bucket names the node that has their storage
 mounted, and what of it is not in the store yet. Its age is reckoned by the store's clock alone
-(when the object was written against the time of the answer), so that no node's clock matters. The
-times inside are for people.
+(when the object was written against the time of the answer), so that no node's clock matters.
+
+Where two sites' stores replicate each other, each may have another lease for a while, and an old
+one may come late. So leases have an order: who takes the storage says that it has it since later
+than whoever had it before, and of two leases the later one counts, whichever was written last. For
+that it is never removed: given back, it stays, as one that lasts no time.
 """
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 RENEWED_EACH = 5  # times in the time that it lasts
 TRUSTED = 1 / 3  # of that time it is without doubt one's own
 LASTS_MOST = 86_400  # seconds; whatever another node wrote, it is stale after a day
+ORDER = "quaderno-lease"  # the object's metadata by which stores know which of two is the later one
+_LEAST = timedelta(seconds=1)  # by which the next one is later
 
 
 def key(username: str) -> str:
@@ -26,7 +32,7 @@ def key(username: str) -> str:
 @dataclass(frozen=True)
 class Lease:
     """What the object says; `files` of `size` bytes are not in the store yet, and it `lasts` so
-    many seconds: not renewed for as long, it is stale."""
+    many seconds: not renewed for as long, it is stale. One that lasts none was given back."""
 
     node: str
     name: str
@@ -35,6 +41,16 @@ class Lease:
     files: int
     size: int
     lasts: int
+
+    @property
+    def returned(self) -> bool:
+        """Whether its node has given the storage back, with all that it had."""
+        return not (self.lasts or self.files)
+
+    @property
+    def order(self) -> str:
+        """What is greater of the later of two leases; the same for as long as one node has it."""
+        return f"{_text(self.since)} {self.node}"
 
     def text(self) -> str:
         """As it is written."""
@@ -87,15 +103,34 @@ class Decision:
     stale: bool = False
 
 
-def decide(found: Found | None, node: str, chosen: str = "") -> Decision:
-    """What `node` does about what it found; `chosen` is the tag of a lease that the person wants
-    taken. A lease that was renewed since has another tag, and is no more to be had."""
+def decide(
+    found: Found | None, node: str, chosen: str = "", mine: str = "", *, patient: bool = False
+) -> Decision:
+    """What `node` does about what it found.
+
+    `chosen` is the tag of a lease that the person wants taken; one that was renewed since has
+    another tag, and is no more to be had. `mine` is the order of this node's own lease: an earlier
+    one is only on its way here still. Who is `patient` had the storage before: whoever has it now
+    may be cut off from here, so a lease that is merely stale is left to them, for a day.
+    """
     if found is None or found.lease is None or found.lease.node == node:
         return Decision(take=True)
     lease = found.lease
+    if lease.returned or lease.order < mine:
+        return Decision(take=True, holder=lease)
     stale = found.age >= lease.lasts
-    take = stale and (not lease.files or found.etag == chosen)
-    return Decision(take, lease, stale)
+    theirs = bool(lease.files) or (patient and found.age < LASTS_MOST)
+    return Decision(stale and (not theirs or found.etag == chosen), lease, stale)
+
+
+def since(follows: Lease | None, node: str, own: datetime, now: datetime) -> datetime:
+    """Since when `node` has what it takes `now`, where it found the lease `follows`; `own` is
+    since when it had it last."""
+    if follows is None:
+        return max(now, own)
+    if follows.returned or (follows.node != node and follows.since >= own):
+        return max(now, own, follows.since + _LEAST)
+    return max(own, follows.since)
 
 
 def explain(decision: Decision) -> str:

@@ -94,7 +94,14 @@ class Objects:
             future = manager.upload(str(source), bucket, key, {"Metadata": metadata})
             future.result()
 
-    def put_if(self, bucket: str, key: str, body: bytes, etag: str | None) -> str | None:
+    def put_if(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        etag: str | None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str | None:
         """Write the object if it is the one that `etag` names, or, without, if there is none.
 
         Its new tag; None when it is another by now. A store may ignore the condition.
@@ -102,21 +109,14 @@ class Objects:
         condition: Any = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         with self._asking(f"take {bucket}/{key}"):
             try:
-                answer = self._s3.put_object(Bucket=bucket, Key=key, Body=body, **condition)
+                answer = self._s3.put_object(
+                    Bucket=bucket, Key=key, Body=body, Metadata=metadata or {}, **condition
+                )
             except ClientError as error:
                 if _status(error) in _ANOTHER_BY_NOW:
                     return None
                 raise
         return answer["ETag"]
-
-    def delete_if(self, bucket: str, key: str, etag: str) -> None:
-        """Delete it if it is the one that `etag` names; a store may ignore the condition."""
-        with self._asking(f"delete {bucket}/{key}"):
-            try:
-                self._s3.delete_object(Bucket=bucket, Key=key, IfMatch=etag)
-            except ClientError as error:
-                if _status(error) not in _ANOTHER_BY_NOW:
-                    raise
 
     def delete(self, bucket: str, key: str) -> None:
         """Whatever it is."""

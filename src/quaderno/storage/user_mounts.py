@@ -71,6 +71,7 @@ class UserMounts:
     def use(self, server: str) -> None:
         """`server` uses the mounts from now on; what is waited for is tried now. Raises OSError."""
         self._suspended = False
+        self._lease.ask()
         self._local.limit()
         self._register(self.servers | {server})
         if self.state.is_waiting:

@@ -11,15 +11,22 @@ from quaderno.storage.conflicts import (
     Fate,
     Version,
     copy_name,
+    is_late,
     is_object,
     is_somebodys,
     judge,
     marker,
 )
 
-BASE = Version(1_000_000_000, 5, b"base")
-OURS, THEIRS = Version(2_000_000_000, 4, b"ours"), Version(3_000_000_000, 6, b"theirs")
+BASE = Version(1_000_000_000, 5, b"base", stored=1_000_000_000)
+OURS = Version(2_000_000_000, 4, b"ours", stored=2_000_000_000)
+THEIRS = Version(3_000_000_000, 6, b"theirs", stored=3_000_000_000)
 LATER = replace(OURS, written=4_000_000_000)
+
+
+def at(version: Version, second: int) -> Version:
+    """Another version that is stored with this time."""
+    return replace(version, md5=b"another", written=second * 10**9, stored=second * 10**9)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +51,10 @@ LATER = replace(OURS, written=4_000_000_000)
         (LATER, BASE, None, [], Fate.LEAVE),
         (None, BASE, THEIRS, [], Fate.APPLY),
         (None, BASE, None, [], Fate.APPLY),
+        # A lease that was taken later has been written earlier, or not.
+        (replace(LATER, order="1"), BASE, replace(THEIRS, order="2"), [], Fate.REPLACE),
+        (replace(OURS, order="2"), BASE, replace(THEIRS, order="1"), [], Fate.LEAVE),
+        (replace(OURS, order="1"), BASE, replace(THEIRS, order="1"), [], Fate.REPLACE),
     ],
 )
 def test_judge(
@@ -61,6 +72,25 @@ def test_of_two_versions_of_one_second_both_sites_choose_the_same() -> None:
     ours, theirs = replace(OURS, written=THEIRS.written), THEIRS
     fates = {judge(ours, BASE, theirs, []), judge(theirs, BASE, ours, [])}
     assert fates == {Fate.REPLACE, Fate.LEAVE}
+
+
+@pytest.mark.parametrize(
+    ("here", "base", "new", "expected"),
+    [
+        (BASE, BASE, THEIRS, False),
+        (THEIRS, BASE, THEIRS, False),
+        # Of the same time, known or not known as the next one.
+        (BASE, BASE, at(BASE, 1), False),
+        (OURS, BASE, at(THEIRS, 2), True),
+        # The clock of the other site is late; it has been seen to already.
+        (THEIRS, THEIRS, at(OURS, 1), True),
+        (replace(THEIRS, stored=1), THEIRS, at(OURS, 1), False),
+    ],
+)
+def test_what_seaweedfs_would_not_replace(
+    here: Version, base: Version | None, new: Version, expected: bool
+) -> None:
+    assert is_late(here, base, new) is expected
 
 
 @given(st.lists(st.sampled_from(("bari", "cnaf")), min_size=1, max_size=8))

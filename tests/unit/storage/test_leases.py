@@ -2,17 +2,18 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quaderno.storage.leases import LASTS_MOST, Decision, Found, Lease, decide, explain
+from quaderno.storage.leases import LASTS_MOST, Decision, Found, Lease, decide, explain, since
 
 WHEN = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 CLEAN = Lease("other", "node-b", WHEN, WHEN, files=0, size=0, lasts=300)
 DIRTY = replace(CLEAN, files=3, size=70)
+LATER = replace(CLEAN, since=WHEN + timedelta(seconds=1))
 TEXT = json.loads(DIRTY.text())
 
 
@@ -41,6 +42,51 @@ def found(lease: Lease | None, age: float) -> Found:
 def test_decide(there: Found | None, chosen: str, take: bool, stale: bool) -> None:
     decision = decide(there, "me", chosen)
     assert (decision.take, decision.stale) == (take, stale)
+
+
+@pytest.mark.parametrize(
+    ("there", "mine", "patient", "take"),
+    [
+        # Given back, whoever asks, and however new that is.
+        (found(replace(CLEAN, lasts=0), 0), "", True, True),
+        (found(replace(CLEAN, lasts=0), -5), LATER.order, False, True),
+        # An earlier one that comes late does not count, whatever it says.
+        (found(DIRTY, 0), LATER.order, True, True),
+        (found(replace(DIRTY, node="zzz"), 0), LATER.order, False, True),
+        (found(LATER, 0), CLEAN.order, False, False),
+        # Who had the storage leaves it to whoever has it now, who may be cut off.
+        (found(LATER, 300), CLEAN.order, True, False),
+        (found(LATER, 300), CLEAN.order, False, True),
+        (found(LATER, LASTS_MOST), CLEAN.order, True, True),
+        (found(replace(DIRTY, since=LATER.since), LASTS_MOST), CLEAN.order, True, False),
+    ],
+)
+def test_decide_between_two(there: Found, mine: str, patient: bool, take: bool) -> None:
+    decision = decide(there, "me", mine=mine, patient=patient)
+    assert decision.take is take
+    chosen = decide(there, "me", there.etag, mine, patient=patient)
+    assert chosen.take is (take or decision.stale)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(-3600, 3600), st.booleans())))
+def test_whoever_takes_it_is_later_than_all_before(takers: list[tuple[str, int, bool]]) -> None:
+    """However wrong the clocks of the nodes are, in seconds."""
+    lease: Lease | None = None
+    had = dict.fromkeys("ab", datetime.fromtimestamp(0, UTC))
+    for node, wrong, gives_back in takers:
+        begins = since(lease, node, had[node], WHEN + timedelta(seconds=wrong))
+        taken = Lease(node, node, begins, WHEN, 0, 0, 300)
+        if lease is not None and (lease.node != node or lease.returned):
+            assert taken.order > lease.order
+            assert taken.since > lease.since
+        elif lease is not None:
+            assert taken.order == lease.order
+        had[node] = begins
+        lease = replace(taken, lasts=0) if gives_back else taken
+
+
+def test_an_earlier_lease_that_is_found_changes_nothing() -> None:
+    assert since(DIRTY, "me", LATER.since, LATER.since + timedelta(hours=1)) == LATER.since
 
 
 def test_what_is_written_is_read() -> None:
