@@ -55,7 +55,8 @@ class Site:
         """What the bucket holds, by path."""
         answer = self.client.get(self.url(directory), headers={"Accept": "application/json"})
         found: dict[str, bytes | None] = {}
-        for entry in (answer.json()["Entries"] or []) if answer.is_success else []:
+        is_listing = answer.headers.get("Content-Type") == "application/json"
+        for entry in (answer.json()["Entries"] or []) if answer.is_success and is_listing else []:
             path = entry["FullPath"].removeprefix("/buckets/ada/")
             if stat.S_ISDIR(_mode(entry["Mode"])):
                 found |= self.everything(f"{path}/")
@@ -220,6 +221,54 @@ def test_what_both_sites_changed_while_apart_is_kept_twice(sites: tuple[Site, Si
         text = b"version %d" % number
         eventually(lambda r=reader, t=text: r.read("both.txt") == t, 60, "the change")  # type: ignore[misc]
     assert set(bari.everything()) == set(there)
+
+
+def test_a_file_at_one_site_and_a_directory_of_its_name_at_the_other(
+    sites: tuple[Site, Site],
+) -> None:
+    """The directory has the name, the file is kept beside it, and replication goes on."""
+    bari, cnaf = sites
+    bari.write("first", b"")
+    bari.write("turns/into", b"a file")
+    eventually(lambda: cnaf.read("turns/into") == b"a file", 60, "that they are linked")
+    for each in sites:
+        each.director.stop()
+    bari.write("name", b"a file at bari")
+    cnaf.write("name/in/it", b"at cnaf")
+    cnaf.write("other", b"a file at cnaf")
+    bari.write("other/in it", b"at bari")
+    # One after the other at one site, that is no conflict.
+    bari.write("turned", b"into a directory")
+    bari.remove("turned")
+    bari.write("turned/now", b"there")
+    bari.remove("turns/into")
+    bari.client.delete(bari.url("turns"))
+    bari.write("turns", b"to a file")
+    for each in sites:
+        each.director.start()
+    wanted = {
+        "first": b"",
+        "name.conflict-bari": b"a file at bari",
+        "name/in/it": b"at cnaf",
+        "other.conflict-cnaf": b"a file at cnaf",
+        "other/in it": b"at bari",
+        "turned/now": b"there",
+        "turns": b"to a file",
+    }
+
+    def there(site: Site) -> dict[str, bytes | None]:
+        """Without the copies' times, and the notes of them."""
+        found = site.everything().items()
+        return {
+            path.split("-20")[0]: text for path, text in found if not path.startswith(".quaderno/")
+        }
+
+    for each in sites:
+        name = each.config.sites.name
+        eventually(lambda each=each: there(each) == wanted, 90, f"all at {name}")  # type: ignore[misc]
+        notes = [path for path in each.everything() if path.startswith(".quaderno/conflicts/ada/")]
+        assert len(notes) == 2
+        eventually(lambda each=each: (each.behind() or 99) < 15, 60, f"that {name} catches up")  # type: ignore[misc]
 
 
 def test_nobody_without_the_secret_reaches_a_filer(sites: tuple[Site, Site]) -> None:

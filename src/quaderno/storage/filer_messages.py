@@ -56,6 +56,12 @@ _MESSAGES: dict[str, dict[str, tuple[str, int]]] = {
         "signatures": ("int32*", 4),
     },
     "UpdateEntryResponse": {},
+    "DeleteEntryRequest": {
+        "directory": ("string", 1),
+        "name": ("string", 2),
+        "is_delete_data": ("bool", 4),
+    },
+    "DeleteEntryResponse": {"error": ("string", 1)},
     "ListEntriesRequest": {"directory": ("string", 1), "limit": ("uint32", 5)},
     "ListEntriesResponse": {"entry": ("Entry", 1)},
 }
@@ -87,6 +93,8 @@ SubscribeMetadataRequest: Any = _CLASSES[f"{_PACKAGE}.SubscribeMetadataRequest"]
 SubscribeMetadataResponse: Any = _CLASSES[f"{_PACKAGE}.SubscribeMetadataResponse"]
 LookupDirectoryEntryRequest: Any = _CLASSES[f"{_PACKAGE}.LookupDirectoryEntryRequest"]
 LookupDirectoryEntryResponse: Any = _CLASSES[f"{_PACKAGE}.LookupDirectoryEntryResponse"]
+DeleteEntryRequest: Any = _CLASSES[f"{_PACKAGE}.DeleteEntryRequest"]
+DeleteEntryResponse: Any = _CLASSES[f"{_PACKAGE}.DeleteEntryResponse"]
 UpdateEntryRequest: Any = _CLASSES[f"{_PACKAGE}.UpdateEntryRequest"]
 UpdateEntryResponse: Any = _CLASSES[f"{_PACKAGE}.UpdateEntryResponse"]
 ListEntriesRequest: Any = _CLASSES[f"{_PACKAGE}.ListEntriesRequest"]

@@ -117,6 +117,7 @@ class Judge:
     def __init__(self, config: Config, store: "Store", here: int) -> None:
         self._config, self._store, self._here = config, store, here
         self._seen: OrderedDict[str, list[Version]] = OrderedDict()
+        self._removed: OrderedDict[str, None] = OrderedDict()  # directories, soon
 
     async def pass_on(self, response: bytes) -> bytes:
         """The same, without what must not be applied; it may be a batch."""
@@ -137,23 +138,41 @@ class Judge:
         source = f"{change.directory}/{old.name}" if old is not None else ""
         target = f"{event.new_parent_path or change.directory}/{new.name}" if new else ""
         if any(each is not None and each.is_directory for each in (old, new)):
-            if new is None and not await self._store.is_emptied(source):
-                LOG.warning("%s is removed at the other site, but not empty here", source)
-                _take_out(event)
-                return True
-            return False
+            if await self._judge_directory(source, target):
+                return False
+            _take_out(event)
+            return True
         path = target or source
         if not conflicts.is_object(path):
             return False
         base = old if source == path else None
         return await self._decide(event, path, _version(base), _version(new))
 
+    async def _judge_directory(self, source: str, target: str) -> bool:
+        """Whether it may be removed, made or changed here."""
+        if not target:
+            if not await self._store.is_emptied(source):
+                LOG.warning("%s is removed at the other site, but not empty here", source)
+                return False
+            self._removed[source] = None
+            _forget(self._removed)
+            return True
+        self._removed.pop(target, None)
+        if source or not conflicts.is_object(target):
+            return True
+        file = await self._store.entry(target)
+        if file is None or file.is_directory or _content(file) in self._seen.get(target, ()):
+            return True
+        return await self._store.give_way(target, _content(file))
+
     async def _decide(
         self, event: Any, path: str, base: Version | None, new: Version | None
     ) -> bool:
-        here = await self._store.version(path)
+        there = await self._store.entry(path)
+        is_directory = there is not None and there.is_directory and path not in self._removed
+        here = None if there is None or there.is_directory else _content(there)
         seen = self._seen.pop(path, [])
-        fate = conflicts.judge(here, base, new, seen)
+        fate = Fate.LEAVE if is_directory else conflicts.judge(here, base, new, seen)
         if fate is Fate.REPLACE and here is not None and conflicts.is_somebodys(path):
             kept = await self._store.keep(path, here)
             fate = Fate.REPLACE if kept else Fate.LEAVE
@@ -175,8 +194,7 @@ class Judge:
     def _remember(self, path: str, seen: list[Version], *judged: Version | None) -> None:
         versions = [*seen, *(each for each in judged if each is not None)]
         self._seen[path] = versions[-_VERSIONS:]
-        while len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
+        _forget(self._seen)
 
 
 class Store:
@@ -193,6 +211,11 @@ class Store:
             request_serializer=filer_messages.LookupDirectoryEntryRequest.SerializeToString,
             response_deserializer=filer_messages.LookupDirectoryEntryResponse.FromString,
         )
+        self._delete = channel.unary_unary(
+            f"{_SERVICE}/DeleteEntry",
+            request_serializer=filer_messages.DeleteEntryRequest.SerializeToString,
+            response_deserializer=filer_messages.DeleteEntryResponse.FromString,
+        )
         self._update = channel.unary_unary(
             f"{_SERVICE}/UpdateEntry",
             request_serializer=filer_messages.UpdateEntryRequest.SerializeToString,
@@ -205,6 +228,10 @@ class Store:
         )
 
     async def version(self, path: str) -> Version | None:
+        """Of what is at `path`; None when there is nothing."""
+        return _version(await self.entry(path))
+
+    async def entry(self, path: str) -> Any | None:
         """What is at `path`; None when there is nothing."""
         where = PurePosixPath(path)
         request = filer_messages.LookupDirectoryEntryRequest(
@@ -212,7 +239,7 @@ class Store:
         )
         while True:
             try:
-                return _version((await self._lookup(request)).entry)
+                return (await self._lookup(request)).entry
             except grpc.aio.AioRpcError as error:
                 if _UNKNOWN in (error.details() or ""):
                     return None
@@ -288,6 +315,21 @@ class Store:
                 await self._post(note, {})
             return done
 
+    async def give_way(self, path: str, version: Version) -> bool:
+        """Keep the file at `path` beside it, where the other site has a directory; False when the
+        store will not have it."""
+        if not await self.keep(path, version):
+            return False
+        where = PurePosixPath(path)
+        request = filer_messages.DeleteEntryRequest(
+            directory=str(where.parent), name=where.name, is_delete_data=True
+        )
+        try:
+            await self._delete(request)
+        except grpc.aio.AioRpcError as error:
+            LOG.warning("%s cannot be removed: %s", path, error.details())
+        return True
+
     async def _post(self, path: str, query: dict[str, str]) -> bool:
         """Whether the store has taken it; until it answers, it is tried again."""
         while True:
@@ -327,6 +369,12 @@ def _store_as(entry: Any, stored: int) -> None:
     del entry.extended[:]
     entry.extended.extend(kept)
     entry.extended.add(key=_WRITTEN, value=f"{stored} {written}".encode())
+
+
+def _forget(remembered: OrderedDict[str, Any]) -> None:
+    """What has been remembered longest, where that is much."""
+    while len(remembered) > _REMEMBERED:
+        remembered.popitem(last=False)
 
 
 def _take_out(event: Any) -> None:
