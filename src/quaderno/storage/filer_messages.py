@@ -31,9 +31,8 @@ _MESSAGES: dict[str, dict[str, tuple[str, int]]] = {
         "name": ("string", 1),
         "is_directory": ("bool", 2),
         "attributes": ("FuseAttributes", 4),
-        "extended": ("Extended*", 5),  # a map, as it is sent
+        "extended": ("Extended*", 5),
     },
-    "Extended": {"key": ("string", 1), "value": ("bytes", 2)},
     "EventNotification": {
         "old_entry": ("Entry", 1),
         "new_entry": ("Entry", 2),

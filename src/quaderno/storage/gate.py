@@ -212,12 +212,12 @@ class Store:
             response_deserializer=filer_messages.LookupDirectoryEntryResponse.FromString,
         )
         self._delete = channel.unary_unary(
-            f"{_SERVICE}/DeleteEntry",
+            f"{filer_messages.SERVICE}/DeleteEntry",
             request_serializer=filer_messages.DeleteEntryRequest.SerializeToString,
             response_deserializer=filer_messages.DeleteEntryResponse.FromString,
         )
         self._update = channel.unary_unary(
-            f"{_SERVICE}/UpdateEntry",
+            f"{filer_messages.SERVICE}/UpdateEntry",
             request_serializer=filer_messages.UpdateEntryRequest.SerializeToString,
             response_deserializer=filer_messages.UpdateEntryResponse.FromString,
         )
