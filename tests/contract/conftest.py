@@ -1,6 +1,7 @@
 """The container engine, and the embedded identity provider with one person who has logged in."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -14,6 +15,13 @@ from tests.contract.identity_fixtures import (
     consent_page,
     running_provider,
 )
+from tests.contract.replication_fixtures import Site, running_sites
+
+
+@pytest.fixture
+def sites(tmp_path: Path) -> Iterator[tuple[Site, Site]]:
+    with running_sites(tmp_path) as both:
+        yield both
 
 
 @pytest.fixture(scope="session", autouse=True)
