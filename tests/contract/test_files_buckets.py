@@ -155,16 +155,19 @@ def test_a_link_to_what_others_share_ends_no_sooner_than_it_says(world: World) -
     alice, bucket = world.alice, "alice--linked"
     assert alice.submit("new-bucket", name="linked").status_code == 303
     world.s3.put_object(Bucket=bucket, Key="a.txt", Body=b"a")
-    alice.submit("share-bucket", bucket=bucket, person="bob", how="read")
+    # Of somebody who has no keys yet.
+    buckets.ensure_scratch_area(world.config, "carl", world.hub.issuer.keys("carl"))
+    buckets.ensure_personal_bucket(world.config, "carl", world.hub.issuer.keys("carl"))
+    alice.submit("share-bucket", bucket=bucket, person="carl", how="read")
     world.hub.key_life = timedelta(minutes=10)
     try:
-        with Visitor(world.config) as bob:
-            bob.log_in("bob")
+        with Visitor(world.config) as carl:
+            carl.log_in("carl")
             link = {"area": f"{bucket}:read", "key": "a.txt"}
-            long = bob.submit("share", **link, seconds="900")
+            long = carl.submit("share", **link, seconds="900")
             assert long.status_code == 400
             assert "A link ends with your keys" in sentence(long)
-            assert "for 9 minutes from now" in bob.submit("share", **link, seconds="longest").text
+            assert "for 9 minutes from now" in carl.submit("share", **link, seconds="longest").text
     finally:
         world.hub.key_life = timedelta(hours=1)
 
