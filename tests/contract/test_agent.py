@@ -318,7 +318,7 @@ def test_a_mount_appears_in_a_running_container(node: Node) -> None:
     eventually(lambda: node.rclone("judy") != first, 60, "another rclone")
     node.in_state("judy", "READY", 60)
     assert listed() == seen
-    container.communicate(timeout=10)
+    container.communicate(timeout=60)
 
 
 def test_drain_of_the_node(node: Node) -> None:

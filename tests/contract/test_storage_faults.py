@@ -164,7 +164,7 @@ input()
     node.agent.stop(signal.SIGKILL)
     with at_work(script, root / "carol", "written") as writer:
         os.kill(node.rclone("carol"), signal.SIGKILL)
-        writer.communicate(b"\n", timeout=20)
+        writer.communicate(b"\n", timeout=60)
     faults: tuple[Mode, ...] = ("away", "deny")
     for fault in faults:
         node.faults.switch(fault)
