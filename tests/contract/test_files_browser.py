@@ -24,6 +24,7 @@ from playwright.sync_api import Error as PlaywrightError
 
 from quaderno.files import BASE, pages
 from quaderno.hub import STATIC
+from tests.chromium import CHROMIUM
 from tests.conftest import PATIENCE
 from tests.contract.files_fixtures import World, running_world
 from tests.contract.hostile_files import ATTACK, PARQUET, SVG
@@ -44,7 +45,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-quic"]
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"]
         )
         yield browser
         browser.close()

@@ -15,6 +15,7 @@ from playwright.sync_api import Locator, Page, Route, expect, sync_playwright
 
 from quaderno import config as configuration
 from quaderno.images import build
+from tests.chromium import CHROMIUM
 from tests.contract.hub_api import Asked, HubApi, environment
 from tests.contract.lab_fixtures import bridge, client_of, gateway
 from tests.contract.storage_fixtures import eventually
@@ -121,7 +122,7 @@ def lab(
 def browser_page(stack: ExitStack, lab: httpx.Client) -> Page:
     playwright = stack.enter_context(sync_playwright())
     browser = playwright.chromium.launch(
-        executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-quic"]
+        executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"]
     )
     stack.callback(browser.close)
     headers = {"Authorization": lab.headers["Authorization"]}

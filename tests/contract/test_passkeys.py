@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.chromium import CHROMIUM
 from tests.conftest import PATIENCE
 from tests.contract.identity_fixtures import PASSWORD, Provider, running_provider
 
@@ -21,7 +22,7 @@ def page() -> Iterator[Page]:
     """A browser with a key that says yes, to whoever holds it."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-quic"]
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"]
         )
         page = browser.new_page()
         page.set_default_timeout(PATIENCE)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
+from tests.chromium import CHROMIUM
 from tests.conftest import PATIENCE
 from tests.service import http_person
 from tests.service.running import Hub, Service, running_service
@@ -54,7 +55,7 @@ def adas_server(service: Service, hub: Hub) -> Iterator[None]:
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
+            executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-quic", "--disable-background-networking"],
         )
         yield browser

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from quaderno import components, process, supervisor
 from quaderno.config import Config, Ports
+from tests.chromium import CHROMIUM
 from tests.ports import free_ports
 from tests.service.link import Link
 from tests.service.running import Service, running_service
@@ -114,7 +115,7 @@ def _two_sites(ports: dict[str, Ports], links: dict[tuple[str, str], Link]) -> I
 def browser_at(site: str, chromium: Browser) -> Iterator[Browser]:
     """A browser for which the endpoint is the director of `site`."""
     browser = chromium.browser_type.launch(
-        executable_path="/usr/bin/chromium",
+        executable_path=CHROMIUM,
         args=[
             *("--no-sandbox", "--disable-quic", "--disable-background-networking"),
             f"--host-resolver-rules=MAP {ENDPOINT} {ADDRESSES[site]}",
