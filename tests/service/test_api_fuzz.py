@@ -128,6 +128,27 @@ def test_any_body_is_refused_in_a_sentence_or_allowed(
         assert running(hub) == []
 
 
+@pytest.mark.usefixtures("fay")
+@fuzz
+@given(
+    method=st.sampled_from(["PUT", "PATCH"]),
+    name=NAME,
+    body=st.dictionaries(st.sampled_from(["name", "display_name", "user_options"]), JSON) | BODY,
+)
+@example("PATCH", "big", [1])
+@example("PATCH", "big", {"name": 1})
+@example("PATCH", "big", {"disk": 1})
+@example("PUT", "big", {"display_name": "\ud800"})
+def test_any_change_of_a_server_is_made_or_refused_in_a_sentence(
+    hub: Hub, method: str, name: str, body: Any
+) -> None:
+    """It is the next start that reads the options."""
+    answer = hub.request(method, address(name), content=json.dumps(body).encode())
+    if not answer.is_success:
+        refused_in_a_sentence(answer)
+    assert running(hub) == []
+
+
 @fuzz
 @given(fields=st.dictionaries(st.sampled_from((*options.KEYS, "own_image")) | st.text(), st.text()))
 @example({"cpu": "1", "memory": "2G"})

@@ -5,11 +5,13 @@ limit. Its name is part of addresses and comes from anybody's link, so it is che
 is made for it.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.handlers.pages import SpawnHandler
+from jupyterhub.scopes import needs_scope
 from jupyterhub.utils import url_escape_path, url_path_join
 from tornado import web
 
@@ -18,6 +20,8 @@ from quaderno.hub import options
 
 # JupyterHub's paths of the form: of the first server, of somebody's first, of a named one.
 SPAWN_PAGES = (r"/spawn", r"/spawn/([^/]+)", r"/spawn/([^/]+)/([^/]+)")
+
+_CHANGES = {"name": str, "display_name": str, "user_options": dict}
 
 
 class ChecksNames:
@@ -38,6 +42,27 @@ class ChecksNames:
         await super()._check_named_server_request(  # type: ignore[misc]
             user, server_name, display_name, check_limit
         )
+
+
+class ChecksChanges:
+    """Of the handler that changes a server (`PATCH`): JupyterHub's fails on what it does not
+    expect."""
+
+    get_json_body: Callable[[], Any]
+
+    @needs_scope("start:servers")
+    async def patch(self, user_name: str, server_name: str = "") -> None:
+        body = self.get_json_body()
+        if not isinstance(body, dict) or not body.keys() <= _CHANGES.keys():
+            fields = ", ".join(_CHANGES)
+            raise web.HTTPError(
+                HTTPStatus.BAD_REQUEST, f"The body must be an object with some of {fields}."
+            )
+        for field, value in body.items():
+            if value is not None and not isinstance(value, _CHANGES[field]):
+                kind = "a string" if _CHANGES[field] is str else "an object"
+                raise web.HTTPError(HTTPStatus.BAD_REQUEST, f"{field} must be {kind}.")
+        await super().patch(user_name, server_name)  # type: ignore[misc]
 
 
 class SpawnPage(ChecksNames, SpawnHandler):

@@ -17,14 +17,14 @@ from tornado import web
 from quaderno.hub import culling
 from quaderno.hub.guard import GuardedSpawner, UnsavedError
 from quaderno.hub.inside import ENGINE_ERRORS, InsideError, NoProgramError
-from quaderno.hub.named_servers import ChecksNames
+from quaderno.hub.named_servers import ChecksChanges, ChecksNames
 from quaderno.hub.scoped import WORKAREA_SCOPE, ScopedHandler
 from quaderno.hub.workarea import Why
 
 _CHOICES = ("save", "leave")
 
 
-class ServerHandler(ChecksNames, UserServerAPIHandler):
+class ServerHandler(ChecksNames, ChecksChanges, UserServerAPIHandler):
     """JupyterHub's, with one more word in the body of a `DELETE`: `{"workarea": ...}`.
 
     `save` copies everything and stops only if that worked; `leave` copies nothing, for the person
