@@ -1,5 +1,6 @@
-"""The base image without what makes it start quickly: no compiled bytecode, all extensions on, the
-optional format checker installed, JupyterHub's own program."""
+"""The base image without what makes it start quickly: no compiled bytecode, all extensions on and
+nothing of them kept by browsers, the optional format checker installed, JupyterHub's own program.
+"""
 
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ _DOCKERFILE = """\
 FROM {base}
 RUN --mount=type=secret,id=pip.conf,uid=1000 --mount=type=secret,id=ca.pem,uid=1000 \\
     PIP_CONFIG_FILE=/run/secrets/pip.conf pip install --no-cache-dir rfc3987-syntax \\
-    && sed -i 's/: False,/: True,/' /opt/quaderno/etc/jupyter/jupyter_server_config.py \\
+    && sed -i 's/: False,/: True,/; s/cache_files = True/cache_files = False/' \\
+        /opt/quaderno/etc/jupyter/jupyter_server_config.py \\
     && find /opt/quaderno -name __pycache__ -prune -exec rm -r {{}} +
 ENV PYTHONDONTWRITEBYTECODE=1
 """

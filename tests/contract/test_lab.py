@@ -11,7 +11,7 @@ import docker
 import httpx
 import pytest
 from docker.models.networks import Network
-from playwright.sync_api import Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Locator, Page, Response, Route, expect, sync_playwright
 
 from quaderno import config as configuration
 from quaderno.images import build
@@ -161,6 +161,23 @@ def test_jupyterlab_starts_while_nothing_of_this_answers(
     for route in held:
         route.continue_()
     expect(_item(browser_page)).to_have_text("Saved", timeout=60_000)
+
+
+def test_browsers_keep_parts_of_extensions_until_they_change(
+    lab: httpx.Client, browser_page: Page
+) -> None:
+    parts: list[Response] = []
+    browser_page.on(
+        "response", lambda response: parts.append(response) if ".js?v=" in response.url else None
+    )
+    browser_page.goto(f"{lab.base_url}lab?reset")
+    card = browser_page.locator(".jp-LauncherCard[data-category='Notebook']").first
+    expect(card).to_be_visible(timeout=60_000)
+    kept = {part.url: part.header_value("Cache-Control") or "" for part in parts}
+    assert any("/lab/extensions/" in url for url in kept)
+    assert {url for url, how in kept.items() if "max-age=" not in how or "no-cache" in how} == set()
+    entry = lab.get("lab/extensions/quaderno/static/remoteEntry.js")
+    assert entry.headers["Cache-Control"] == "no-cache"
 
 
 def test_the_servers_own_routes_are_for_its_user(lab: httpx.Client, hub: Hub) -> None:

@@ -37,6 +37,9 @@ c.ResourceUseDisplay.enable_prometheus_metrics = False  # once a second, and nob
 # The environment belongs to the image: people add to one of their own with pip, not by a button.
 additions.use(os.environ)
 c.LabApp.extension_manager = "readonly"
+# Browsers keep those parts of extensions whose address has a hash; else they ask for a hundred of
+# them again at each visit.
+c.LabApp.cache_files = True
 # What is deleted in cloud_storage would be moved within the bucket, and free nothing of the quota.
 c.FileContentsManager.delete_to_trash = False
 c.FileContentsManager.always_delete_dir = True  # also when there is something in it
