@@ -115,7 +115,7 @@ class Store:
             entry = (await self._lookup(request)).entry
             if content(entry) != here:
                 return  # somebody has just changed it
-            _store_as(entry, new.stored - 1)
+            store_as(entry, new.stored - 1)
             update = filer_messages.UpdateEntryRequest(
                 directory=str(where.parent), entry=entry, is_from_other_cluster=True
             )
@@ -239,7 +239,7 @@ def content(entry: Any) -> Version:
     return Version(int(written), attributes.file_size, attributes.md5, order, stored)
 
 
-def _store_as(entry: Any, stored: int) -> None:
+def store_as(entry: Any, stored: int) -> None:
     """Give `entry` another time, and keep when it was written beside that."""
     written = content(entry).written
     entry.attributes.mtime, entry.attributes.mtime_ns = divmod(stored, _SECOND)

@@ -3,8 +3,13 @@
 SeaweedFS applies a change of the other site to whatever is here: it overwrites or removes what was
 written here meanwhile, and may even mix both. So the stream of changes goes through this program,
 which compares each with what is here (`conflicts`). What a change would replace is copied beside
-it first; what must not be done is taken out of the stream. All else that `filer.sync` asks of the
-other filer is passed on as it is.
+it first; what must not be done is taken out of the stream.
+
+SeaweedFS orders versions by their times, and S3's are whole seconds. Where `filer.sync` cannot read
+a version, because that has been replaced, it tries for ever unless the other filer has one of a
+later time, and all other changes wait. So the versions of one object pass with times that rise, and
+the other filer's answer has the time of the version that it has now. All else that is asked of it
+is passed on as it is.
 
 Between the look and the change some milliseconds pass, in which a write here is not seen: of two
 writes of one object in the same moment the later one stays, as in any one store.
@@ -27,6 +32,7 @@ LOG = logging.getLogger("quaderno.replication")
 _REMEMBERED = 10_000  # paths; far more than `filer.sync` has on its way
 _VERSIONS = 32  # of one path, that are remembered
 _CHANGES = f"{filer_messages.SERVICE}/SubscribeMetadata"
+_LOOKUP = f"{filer_messages.SERVICE}/LookupDirectoryEntry"
 
 
 class Gate:
@@ -36,6 +42,7 @@ class Gate:
         self.port = 0
         self._config = config
         self._store = Store(config)
+        self._judging: Judge | None = None
         self._server = grpc.aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers((_Handlers(self),))
 
@@ -47,7 +54,7 @@ class Gate:
     async def changes(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
         """The other site's, as they may be applied here."""
         here = filer_messages.SubscribeMetadataRequest.FromString(request).signature
-        judging = Judge(self._config, self._store, here)
+        self._judging = judging = Judge(self._config, self._store, here)
         async for response in self._ask(_CHANGES, request, context):
             yield await judging.pass_on(response)
 
@@ -56,8 +63,15 @@ class Gate:
     ) -> AsyncIterator[bytes]:
         """Whatever else is asked, with one answer or many."""
         async for request in requests:
+            last = self._passed(request) if method == _LOOKUP else None
             async for response in self._ask(method, request, context):
-                yield response
+                yield _timed(response, last) if last is not None else response
+
+    def _passed(self, request: bytes) -> Version | None:
+        """The last version that has been judged of what is looked up."""
+        asked = filer_messages.LookupDirectoryEntryRequest.FromString(request)
+        path = f"{asked.directory}/{asked.name}"
+        return self._judging.last(path) if self._judging is not None else None
 
     async def _ask(self, method: str, request: bytes, context: Any) -> AsyncIterator[bytes]:
         """The other filer, each time anew: a connection from before the way to it was open would
@@ -105,6 +119,11 @@ class Judge:
         passed: bytes = message.SerializeToString() if any(touched) else response
         return passed
 
+    def last(self, path: str) -> Version | None:
+        """The latest version of what is at `path` that the stream has brought."""
+        seen = self._seen.get(path)
+        return seen[-1] if seen else None
+
     async def _touch(self, change: Any) -> bool:
         """Whether `change` is another one now. One object that the store cannot have holds
         nobody's changes up."""
@@ -134,7 +153,9 @@ class Judge:
         if not conflicts.is_object(path):
             return False
         base = old if source == path else None
-        return await self._decide(event, path, filer.version(base), filer.version(new))
+        is_later = new is not None and _make_later(new, self.last(path))
+        decided = await self._decide(event, path, filer.version(base), filer.version(new))
+        return is_later or decided
 
     async def _judge_directory(self, source: str, target: str) -> bool:
         """Whether it may be removed, made or changed here."""
@@ -183,6 +204,26 @@ class Judge:
         versions = [*seen, *(each for each in judged if each is not None)]
         self._seen[path] = versions[-_VERSIONS:]
         _forget(self._seen)
+
+
+def _make_later(entry: Any, last: Version | None) -> bool:
+    """Whether `entry`, which follows the version `last`, did not have a later time by itself."""
+    if last is None or filer.content(entry).stored > last.stored:
+        return False
+    filer.store_as(entry, last.stored + 1)
+    return True
+
+
+def _timed(response: bytes, last: Version) -> bytes:
+    """What the other filer says of an object, with a time later than `last`'s unless it is that:
+    the stream may be behind that filer, and is never ahead."""
+    answer = filer_messages.LookupDirectoryEntryResponse.FromString(response)
+    if filer.content(answer.entry) == last:
+        filer.store_as(answer.entry, last.stored)
+    else:
+        _make_later(answer.entry, last)
+    passed: bytes = answer.SerializeToString()
+    return passed
 
 
 def _forget(remembered: OrderedDict[str, Any]) -> None:
