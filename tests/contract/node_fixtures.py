@@ -105,6 +105,12 @@ class Node:
     def s3(self, user: str) -> Any:
         return buckets.client(self.config, self.issuer.keys(user))
 
+    def has_sent(self, user: str, *names: str) -> bool:
+        """Whether these files are in the person's bucket, and nothing waits; as long as a file is
+        not there, its closing may still be on its way to rclone, and nothing waits, either."""
+        is_there = self.keys_in_s3(user, user).issuperset(names)
+        return is_there and self.state(user)["pending"]["files"] == 0
+
     def keys_in_s3(self, user: str, bucket: str) -> set[str]:
         """All but the lease."""
         listed = self.s3(user).list_objects_v2(Bucket=bucket).get("Contents", [])

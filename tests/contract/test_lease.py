@@ -158,7 +158,7 @@ def test_the_second_waits_until_the_first_has_sent_everything(calm: Pair) -> Non
     root = first.ready("bob")
     rclone = first.rclone("bob")
     assert as_user(PUT, root / "bob", "kept.txt", "of the first") == ""
-    eventually(lambda: all_sent(first, "bob"), 60, "it is known")
+    eventually(lambda: first.has_sent("bob", "kept.txt"), 60, "it is known")
     first.faults.switch("away")
     assert as_user(PUT, root / "bob", "late.txt", "of the outage") == ""
     second.use("bob")
@@ -286,7 +286,7 @@ def test_an_outage_never_stops_who_has_the_lease(hasty: Pair) -> None:
     root = first.ready("erin")
     rclone = first.rclone("erin")
     assert as_user(WRITE, root / "erin", "0.txt") == ""
-    eventually(lambda: all_sent(first, "erin"), 60, "it is known")
+    eventually(lambda: first.has_sent("erin", "0.txt"), 60, "it is known")
     first.faults.switch("away")
     until, number = time.monotonic() + SOON * 2 / 3, 0
     while time.monotonic() < until:
@@ -352,6 +352,7 @@ def test_where_both_changed_a_file_both_versions_are_kept(hasty: Pair) -> None:
         root = first.ready(user)
         for name in ("both.txt", "mine.txt"):
             assert as_user(PUT, root / user, name, "old") == ""
+        eventually(lambda u=user: first.has_sent(u, "both.txt", "mine.txt"), 60, "it is known")  # type: ignore[misc]
         eventually(lambda u=user: said_to_be_clean(first, u), 60, "all is sent")  # type: ignore[misc]
     with said_to_be_dirty(first, "iris"):
         first.faults.switch("away")
@@ -428,7 +429,7 @@ def test_what_is_unsent_moves_to_another_machine(hasty: Pair) -> None:
     first, second = hasty
     root, lost = first.ready("kate"), mounts.plan(first.config, "kate")
     assert as_user(PUT, root / "kate", "file.txt", "old") == ""
-    eventually(lambda: all_sent(first, "kate"), 60, "it is known")
+    eventually(lambda: first.has_sent("kate", "file.txt"), 60, "it is known")
     first.faults.switch("away")
     assert as_user(PUT, root / "kate", "file.txt", "of the first") == ""
     first.agent.stop(signal.SIGKILL)

@@ -51,8 +51,7 @@ def written(node: Node, user: str) -> dict[str, cache.CachedFile]:
     """Files of the person, of which one is in the store and all are changed while it is away."""
     root = node.ready(user)
     as_user(WRITE, root / user, "notes", "first")
-    eventually(lambda: "notes" in node.keys_in_s3(user, user), 60, "it is in the store")
-    eventually(lambda: all_sent(node, user), 60, "it is known")
+    eventually(lambda: node.has_sent(user, "notes"), 60, "it is known")
     node.faults.switch("away")
     for name in ("notes", "whole", "other"):
         as_user(WRITE, root / user, name, f"last change of {name}")

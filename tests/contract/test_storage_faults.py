@@ -220,7 +220,7 @@ def test_saving_goes_on_while_the_store_is_away(
 ) -> None:
     root = node.ready("erin")
     assert as_user(WRITE, root / "erin", "first.txt") == ""
-    eventually(lambda: pending(node, "erin") == 0, 60, "it is known")
+    eventually(lambda: node.has_sent("erin", "first.txt"), 60, "it is known")
     node.faults.switch("away")
     until, seconds = time.monotonic() + OUTAGE, []
     for number in range(50):
@@ -246,7 +246,7 @@ def test_saving_goes_on_while_the_store_is_away(
 def test_what_the_store_refuses_is_shown_and_kept(node: Node) -> None:
     root = node.ready("fred")
     assert as_user(WRITE, root / "fred", "first.txt") == ""
-    eventually(lambda: pending(node, "fred") == 0, 60, "it is known")
+    eventually(lambda: node.has_sent("fred", "first.txt"), 60, "it is known")
     node.faults.switch("deny")
     began = time.monotonic()
     assert as_user(WRITE, root / "fred", "refused.txt") == ""
@@ -327,7 +327,7 @@ def test_of_two_changes_the_later_has_the_name_and_both_are_kept(node: Node, las
     root = node.ready(user)
     script = "import sys; open('both', 'w').write(sys.argv[1])"
     as_user(script, root / user, "first")
-    eventually(lambda: pending(node, user) == 0, 60, "it is known")
+    eventually(lambda: node.has_sent(user, "both"), 60, "it is known")
     node.faults.switch("away")
     for where in ("elsewhere", "here") if last == "here" else ("here", "elsewhere"):
         if where == "here":

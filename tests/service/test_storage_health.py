@@ -55,9 +55,11 @@ def test_storage_of_a_lost_machine_is_taken_over_by_a_button(
 ) -> None:
     files = s3.object_store(service, "ada")
     hub.stop("ada")
-    wait_for(
-        lambda: files.read("scratch", leases.key("ada")) is None, 60, "the return of the lease"
-    )
+
+    def lease() -> Lease | None:
+        return Lease.read(files.read("scratch", leases.key("ada")) or b"")
+
+    wait_for(lambda: (found := lease()) and found.returned, 60, "the return of the lease")
     long_ago = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
     lost = Lease("lost", "the-lost-one", long_ago, long_ago, files=2, size=70, lasts=5)
     files.client.put_object(Bucket="scratch", Key=leases.key("ada"), Body=lost.text().encode())
@@ -77,7 +79,7 @@ def test_storage_of_a_lost_machine_is_taken_over_by_a_button(
     button.click()
     expect(card).to_contain_text("Everything is saved.", timeout=60_000)
     expect(button).to_be_hidden()
-    held = Lease.read(files.read("scratch", leases.key("ada")) or b"")
+    held = lease()
     assert held is not None
     assert held.name == service.config.node_name
 
