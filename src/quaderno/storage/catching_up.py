@@ -13,7 +13,9 @@ from quaderno.config import Config
 from quaderno.storage import replication_lag
 
 CAUGHT_UP = 10.0  # seconds; more often than that the other site says that there is nothing new
-SILENT_AFTER = 30.0  # seconds without a word from the other site, until it is not waited for
+# Seconds without a word from the other site, until it is not waited for; its director may be on its
+# way back.
+SILENT_AFTER = 120.0
 _PROGRESS = 1.0  # second; more than clocks differ between two answers
 _WITHIN = 2.0  # seconds, on loopback
 

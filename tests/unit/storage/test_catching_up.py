@@ -9,13 +9,13 @@ from quaderno.storage.catching_up import is_complete
     ("behind", "silent", "expected"),
     [
         (None, 0, False),
-        (None, 29, False),
-        (None, 30, True),
+        (None, 119, False),
+        (None, 120, True),
         (0.5, 0, True),
         (6, 0, True),
         (3600, 0, False),
-        (3600, 29, False),
-        (3600, 30, True),
+        (3600, 119, False),
+        (3600, 120, True),
     ],
 )
 def test_is_complete(behind: float | None, silent: float, expected: bool) -> None:
