@@ -133,15 +133,21 @@ def browser_page(stack: ExitStack, lab: httpx.Client) -> Page:
 
 @pytest.fixture
 def page(browser_page: Page, hub: Hub, lab: httpx.Client) -> Page:
-    """JupyterLab, just opened in Anna's directory, with nothing to complain of."""
+    """JupyterLab, just opened in Anna's directory, with nothing to complain of; the launcher, which
+    takes the focus when it is opened, is there."""
     browser_page.goto(f"{lab.base_url}lab?reset")
     browser_page.wait_for_url(re.compile(r"/lab/?$"))
+    expect(_launcher(browser_page)).to_be_visible(timeout=60_000)
     expect(_item(browser_page)).to_have_text("Saved", timeout=60_000)
     return browser_page
 
 
 def _item(page: Page) -> Locator:
     return page.locator("#quaderno-storage")
+
+
+def _launcher(page: Page) -> Locator:
+    return page.locator(".jp-LauncherCard[data-category='Notebook']").first
 
 
 def test_jupyterlab_starts_while_nothing_of_this_answers(
@@ -154,8 +160,7 @@ def test_jupyterlab_starts_while_nothing_of_this_answers(
     browser_page.route(parts, lambda route: route.continue_() if released else held.append(route))
     with browser_page.expect_request(parts, timeout=60_000):
         browser_page.goto(f"{lab.base_url}lab?reset")
-    card = browser_page.locator(".jp-LauncherCard[data-category='Notebook']").first
-    expect(card).to_be_visible(timeout=60_000)
+    expect(_launcher(browser_page)).to_be_visible(timeout=60_000)
     expect(_item(browser_page)).to_have_count(0)
     released.append(True)
     for route in held:
@@ -171,8 +176,7 @@ def test_browsers_keep_parts_of_extensions_until_they_change(
         "response", lambda response: parts.append(response) if ".js?v=" in response.url else None
     )
     browser_page.goto(f"{lab.base_url}lab?reset")
-    card = browser_page.locator(".jp-LauncherCard[data-category='Notebook']").first
-    expect(card).to_be_visible(timeout=60_000)
+    expect(_launcher(browser_page)).to_be_visible(timeout=60_000)
     kept = {part.url: part.header_value("Cache-Control") or "" for part in parts}
     assert any("/lab/extensions/" in url for url in kept)
     assert {url for url, how in kept.items() if "max-age=" not in how or "no-cache" in how} == set()
@@ -268,8 +272,7 @@ def test_a_hub_that_fails_is_a_warning_and_work_goes_on(page: Page, hub: Hub) ->
 
 
 def test_the_popup_tells_how_long_the_token_is_valid(page: Page) -> None:
-    _item(page).focus()
-    page.keyboard.press("Enter")
+    _item(page).press("Enter")
     popup = page.get_by_role("dialog", name="Saved")
     until = page.evaluate(
         f"new Date({EXPIRES_AT}000).toLocaleTimeString([], {{hour: '2-digit', minute: '2-digit'}})"
