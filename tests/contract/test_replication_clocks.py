@@ -19,11 +19,7 @@ def both_have(sites: tuple[Site, Site], name: str, content: bytes) -> None:
 
 def ask(channel: grpc.Channel, method: str, **fields: Any) -> Any:
     """A filer."""
-    called = channel.unary_unary(
-        f"{filer_messages.SERVICE}/{method}",
-        request_serializer=getattr(filer_messages, f"{method}Request").SerializeToString,
-        response_deserializer=getattr(filer_messages, f"{method}Response").FromString,
-    )
+    called = filer_messages.method(channel.unary_unary, method)
     return called(getattr(filer_messages, f"{method}Request")(**fields))
 
 

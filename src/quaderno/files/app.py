@@ -64,9 +64,8 @@ class AwayHandler(web.RequestHandler):
         if "text/html" in self.request.headers.get("Accept", ""):
             policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
             self.set_header("Content-Security-Policy", policy)
-            self.set_header(
-                "Refresh", "5"
-            )  # seconds; asked for once, as an address may be good once
+            # Seconds; asked for once, as an address may be good once.
+            self.set_header("Refresh", "5")
             self.finish(self._page.render())
         else:
             self.finish({"message": "The service is not there now: try again in a moment."})

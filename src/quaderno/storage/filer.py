@@ -58,26 +58,10 @@ class Store:
             base_url=f"http://127.0.0.1:{ports.store_filer}", timeout=600, trust_env=False
         )
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{ports.store_filer_grpc}", OPTIONS)
-        self._lookup = channel.unary_unary(
-            f"{filer_messages.SERVICE}/LookupDirectoryEntry",
-            request_serializer=filer_messages.LookupDirectoryEntryRequest.SerializeToString,
-            response_deserializer=filer_messages.LookupDirectoryEntryResponse.FromString,
-        )
-        self._delete = channel.unary_unary(
-            f"{filer_messages.SERVICE}/DeleteEntry",
-            request_serializer=filer_messages.DeleteEntryRequest.SerializeToString,
-            response_deserializer=filer_messages.DeleteEntryResponse.FromString,
-        )
-        self._update = channel.unary_unary(
-            f"{filer_messages.SERVICE}/UpdateEntry",
-            request_serializer=filer_messages.UpdateEntryRequest.SerializeToString,
-            response_deserializer=filer_messages.UpdateEntryResponse.FromString,
-        )
-        self._list = channel.unary_stream(
-            f"{filer_messages.SERVICE}/ListEntries",
-            request_serializer=filer_messages.ListEntriesRequest.SerializeToString,
-            response_deserializer=filer_messages.ListEntriesResponse.FromString,
-        )
+        self._lookup = filer_messages.method(channel.unary_unary, "LookupDirectoryEntry")
+        self._delete = filer_messages.method(channel.unary_unary, "DeleteEntry")
+        self._update = filer_messages.method(channel.unary_unary, "UpdateEntry")
+        self._list = filer_messages.method(channel.unary_stream, "ListEntries")
 
     async def version(self, path: str) -> Version | None:
         """Of what is at `path`; None when there is nothing."""
@@ -85,10 +69,7 @@ class Store:
 
     async def entry(self, path: str) -> Any | None:
         """What is at `path`; None when there is nothing."""
-        where = PurePosixPath(path)
-        request = filer_messages.LookupDirectoryEntryRequest(
-            directory=str(where.parent), name=where.name
-        )
+        request = filer_messages.LookupDirectoryEntryRequest(**filer_messages.place(path))
         errors = 0
         while True:
             try:
@@ -107,17 +88,14 @@ class Store:
         It is still what it was, and known by when it was written. With the `signatures` of the
         change that comes, this is none for the other site.
         """
-        where = PurePosixPath(path)
-        request = filer_messages.LookupDirectoryEntryRequest(
-            directory=str(where.parent), name=where.name
-        )
+        request = filer_messages.LookupDirectoryEntryRequest(**filer_messages.place(path))
         try:
             entry = (await self._lookup(request)).entry
             if content(entry) != here:
                 return  # somebody has just changed it
             store_as(entry, new.stored - 1)
             update = filer_messages.UpdateEntryRequest(
-                directory=str(where.parent), entry=entry, is_from_other_cluster=True
+                directory=request.directory, entry=entry, is_from_other_cluster=True
             )
             update.signatures.extend(signatures)
             await self._update(update)
@@ -174,10 +152,8 @@ class Store:
         store will not have it."""
         if not await self.keep(path, version):
             return False
-        where = PurePosixPath(path)
-        request = filer_messages.DeleteEntryRequest(
-            directory=str(where.parent), name=where.name, is_delete_data=True
-        )
+        place = filer_messages.place(path)
+        request = filer_messages.DeleteEntryRequest(**place, is_delete_data=True)
         try:
             await self._delete(request)
         except grpc.aio.AioRpcError as error:

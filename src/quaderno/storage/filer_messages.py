@@ -3,6 +3,7 @@
 What is not named here is kept as it came: protocol buffers carry fields that they do not know.
 """
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -93,8 +94,21 @@ SubscribeMetadataResponse: Any = _CLASSES[f"{_PACKAGE}.SubscribeMetadataResponse
 LookupDirectoryEntryRequest: Any = _CLASSES[f"{_PACKAGE}.LookupDirectoryEntryRequest"]
 LookupDirectoryEntryResponse: Any = _CLASSES[f"{_PACKAGE}.LookupDirectoryEntryResponse"]
 DeleteEntryRequest: Any = _CLASSES[f"{_PACKAGE}.DeleteEntryRequest"]
-DeleteEntryResponse: Any = _CLASSES[f"{_PACKAGE}.DeleteEntryResponse"]
 UpdateEntryRequest: Any = _CLASSES[f"{_PACKAGE}.UpdateEntryRequest"]
-UpdateEntryResponse: Any = _CLASSES[f"{_PACKAGE}.UpdateEntryResponse"]
 ListEntriesRequest: Any = _CLASSES[f"{_PACKAGE}.ListEntriesRequest"]
-ListEntriesResponse: Any = _CLASSES[f"{_PACKAGE}.ListEntriesResponse"]
+
+
+def method(make: Any, name: str) -> Any:
+    """What calls the filer's method `name`; `make` is how a channel makes such, by its kind."""
+    request, response = (_CLASSES[f"{_PACKAGE}.{name}{kind}"] for kind in ("Request", "Response"))
+    return make(
+        f"{SERVICE}/{name}",
+        request_serializer=request.SerializeToString,
+        response_deserializer=response.FromString,
+    )
+
+
+def place(path: str) -> dict[str, str]:
+    """A path as requests name it."""
+    where = PurePosixPath(path)
+    return {"directory": str(where.parent), "name": where.name}

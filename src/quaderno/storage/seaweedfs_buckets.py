@@ -67,15 +67,8 @@ def _withdraw_policies(config: Config) -> None:
     with grpc.insecure_channel(
         f"127.0.0.1:{config.ports.store_filer_grpc}", [("grpc.enable_http_proxy", 0)]
     ) as channel:
-        listing = channel.unary_stream(
-            f"{filer_messages.SERVICE}/ListEntries",
-            filer_messages.ListEntriesRequest.SerializeToString,
-            filer_messages.ListEntriesResponse.FromString,
-        )
-        update = channel.unary_unary(
-            f"{filer_messages.SERVICE}/UpdateEntry",
-            filer_messages.UpdateEntryRequest.SerializeToString,
-        )
+        listing = filer_messages.method(channel.unary_stream, "ListEntries")
+        update = filer_messages.method(channel.unary_unary, "UpdateEntry")
         everything = filer_messages.ListEntriesRequest(directory=_BUCKETS, limit=_MOST)
         for bucket in [each.entry for each in listing(everything, timeout=START_DEADLINE)]:
             kept = [each for each in bucket.extended if each.key != _POLICY]
