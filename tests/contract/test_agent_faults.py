@@ -225,6 +225,7 @@ def test_store_down_at_the_start_then_back(node: Node) -> None:
     node.in_state("ivan", "READY", 60)
     assert not notice.exists()
     assert as_user(WRITE, root / "ivan", "kept.txt") == ""
+    eventually(lambda: node.has_sent("ivan", "kept.txt"), 60, "what Ivan wrote is in S3")
     node.in_state("alice", "UNMOUNTED", 45)
     assert "outage.txt" in node.keys_in_s3("alice", "alice")
 

@@ -23,6 +23,7 @@ from traitlets import Any as AnyTrait
 from quaderno import names
 from quaderno.config import Config
 from quaderno.config.kinds import group_name
+from quaderno.config.sections import Oidc
 from quaderno.errors import AudienceRefusedError, LoginRequiredError, ProviderUnavailableError
 from quaderno.hub import STATIC, image_check, named_servers, site_api, site_pages, usernames
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler, look_at
@@ -328,9 +329,8 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             handler._token_authenticated = False
         question = self._questions.get(user.name)
         if question is None:
-            good_for = min(ASK_AGAIN_AFTER, self.quaderno.oidc.recheck / 2)
             asked_at = self._asked_at.get(user.name, float("-inf"))
-            if time.monotonic() - asked_at < good_for:
+            if time.monotonic() - asked_at < good_for(self.quaderno.oidc):
                 return True
             question = self._questions[user.name] = asyncio.ensure_future(self._who(user))
         await asyncio.wait([question], timeout=self.patience)
@@ -338,7 +338,10 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             self.log.warning("The identity provider takes long; %s stays as known", user.name)
             return True
         self._questions.pop(user.name, None)
-        return question.result()
+        answer = question.result()
+        if not answer:
+            user._auth_refreshed = None  # whoever asked: it counts for the next thing they do
+        return answer
 
     async def _who(self, user: Any) -> Any:
         """As `refresh_user`, however long it takes."""
@@ -357,6 +360,12 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             return True
         self._asked_at[user.name] = time.monotonic()
         return model
+
+
+def good_for(oidc: Oidc) -> int:
+    """Seconds for which an answer of the provider is not asked for again. JupyterHub's
+    `auth_refresh_age` begins after it, so the two together are `recheck`."""
+    return min(ASK_AGAIN_AFTER, oidc.recheck // 2)
 
 
 def keep_newest_tokens(_: Any, authenticated: dict[str, Any], existing: AuthState) -> AuthState:

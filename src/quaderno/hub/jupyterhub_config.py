@@ -19,7 +19,7 @@ from quaderno.hub import (
     scoped,
     tokens,
 )
-from quaderno.hub.authenticator import QuadernoAuthenticator, keep_newest_tokens
+from quaderno.hub.authenticator import QuadernoAuthenticator, good_for, keep_newest_tokens
 from quaderno.hub.failures import WithoutTraces
 from quaderno.hub.proxy import EdgeProxy
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
@@ -72,7 +72,7 @@ c.QuadernoAuthenticator.allow_all = not (config.oidc.allowed_groups or config.oi
 c.QuadernoAuthenticator.any_allow_config = True
 c.QuadernoAuthenticator.allowed_groups = set(config.oidc.allowed_groups)
 c.QuadernoAuthenticator.admin_groups = set(config.oidc.admin_groups)
-c.QuadernoAuthenticator.auth_refresh_age = config.oidc.recheck
+c.QuadernoAuthenticator.auth_refresh_age = config.oidc.recheck - good_for(config.oidc)
 # A token is worth no more than its person, whose removal ends it, too.
 c.QuadernoAuthenticator.auth_refresh_strict = True
 c.QuadernoAuthenticator.custom_403_message = "You are in no group that is admitted."
