@@ -65,7 +65,9 @@ def _director(config: Config) -> Program:
 def _replication(config: Config) -> Program:
     from quaderno.storage import replication
 
-    return Program(replication.command(config))
+    return Program(
+        replication.command(config), lambda: replication.prepare(config, *_ids("quaderno-store"))
+    )
 
 
 def _replication_health(config: Config) -> str:

@@ -80,10 +80,12 @@ def storage(users: list[dict[str, Any]] | None) -> None:
 
 
 def replication(standing: Any) -> None:
-    """How far this site's store is behind the other's, where there is another."""
+    """How far this site's store is behind the other's, where there is another, and why it is."""
     if standing is not None:
         behind = "not known" if standing.behind is None else f"{standing.behind:.1f} s"
         out.print(f"\nthe store is behind that of {escape(standing.source)}: {behind}")
+        if standing.owed:
+            out.print(f"{standing.owed} of its objects wait for room: their buckets here are full")
 
 
 def cell(value: object) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import yaml
@@ -59,10 +60,15 @@ class Site:
         return found
 
     def behind(self) -> float | None:
-        found: float | None = self.client.get(replication_lag.health_url(self.config)).json()[
-            "behind"
-        ]
+        found: float | None = self._health()["behind"]
         return found
+
+    def owed(self) -> int:
+        """Objects that wait for a bucket to take files again."""
+        return int(self._health()["owed"])
+
+    def _health(self) -> Any:
+        return self.client.get(replication_lag.health_url(self.config)).json()
 
 
 def _mode(mode: int) -> int:
@@ -89,6 +95,7 @@ def site(directory: Path, name: str, first: int) -> Site:
     settings = home / "settings.yaml"
     settings.write_text(quaderno_config.dump(config))
     director.prepare(config, os.geteuid(), os.getegid())
+    replication.prepare(config, os.geteuid(), os.getegid())
     environment = process.base_environment(config)
     return Site(
         config,

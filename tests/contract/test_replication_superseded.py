@@ -74,4 +74,15 @@ def test_of_versions_of_one_second_the_last_is_at_both_sites(
         name = f"file-{number}"
         save_often(objects, name, [b"%d" % each for each in range(4)])
         both_have(sites, name, b"3")
-    assert set(sites[1].everything()) == {"first", *(f"file-{each}" for each in range(5))}
+    names = {"first", *(f"file-{each}" for each in range(5))}
+    assert set(sites[1].everything()) == names
+
+    # An interruption has the last seconds' changes brought again.
+    for each in sites:
+        each.director.stop()
+        each.director.start()
+    sites[0].write("last", b"")
+    both_have(sites, "last", b"")
+    for each in sites:
+        assert set(each.everything()) == {*names, "last"}
+        assert all(each.read(f"file-{number}") == b"3" for number in range(5))

@@ -12,7 +12,7 @@ each keeps what is its own. The copy is an object like any other, and comes to t
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -49,13 +49,15 @@ class Fate(Enum):
 
 
 def judge(
-    here: Version | None, base: Version | None, new: Version | None, seen: Collection[Version]
+    here: Version | None, base: Version | None, new: Version | None, seen: Sequence[Version]
 ) -> Fate:
     """Of the change from `base` to `new` (None: no object) where `here` is what this site has.
 
-    `seen` are versions that have been judged already: changes are judged ahead of their
-    application, so one of them may be here still.
+    `seen` are versions that have been judged already, in their order: changes are judged ahead of
+    their application, so one of them may be here still; and come again after an interruption.
     """
+    if here in seen and new in seen[: seen.index(here)]:
+        return Fate.LEAVE
     if here is None or here in (base, new) or here in seen:
         return Fate.APPLY
     if new is None or _rank(here) > _rank(new):
@@ -88,6 +90,11 @@ def is_somebodys(path: str) -> bool:
     if found is None or found["bucket"] == names.NOTICES:
         return False
     return not _OUR_OWN.match(found["key"])
+
+
+def bucket(path: str) -> str:
+    """That the object at the filer's `path` is in."""
+    return path.split("/", 3)[2]
 
 
 def copy_name(name: str, site: str, written: int, again: int = 1) -> str:

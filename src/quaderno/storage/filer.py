@@ -43,6 +43,7 @@ _CLOSED = HTTPStatus.INSUFFICIENT_STORAGE  # a bucket whose quota is used up
 _UNKNOWN = "no entry is found"  # in what a filer says of a path where nothing is
 _WITHIN = 5.0  # seconds, in which a store that is well answers
 _PROBE = "/quaderno/probe"  # a file that is not replicated
+_RULES = "/etc/seaweedfs/filer.conf"
 
 
 class GivenUpError(StorageError):
@@ -69,16 +70,29 @@ class Store:
 
     async def entry(self, path: str) -> Any | None:
         """What is at `path`; None when there is nothing."""
-        request = filer_messages.LookupDirectoryEntryRequest(**filer_messages.place(path))
         errors = 0
         while True:
             try:
-                return (await self._lookup(request)).entry
+                return await _entry(self._lookup, path)
             except grpc.aio.AioRpcError as error:
-                if _UNKNOWN in (error.details() or ""):
-                    return None
                 LOG.warning("%s cannot be looked at: %s", path, error.details())
             errors = await self._wait(path, errors)
+
+    async def closed(self) -> frozenset[str] | None:
+        """The buckets that take nothing now, because their quotas are used up; None when the store
+        does not say."""
+        try:
+            answer = await self._http.get(_RULES, timeout=_WITHIN)
+            if answer.status_code == HTTPStatus.NOT_FOUND:
+                return frozenset()
+            rules = answer.raise_for_status().json().get("locations") or ()
+        except (httpx.HTTPError, ValueError) as error:
+            LOG.warning("Which buckets are closed cannot be read: %r", error)
+            return None
+        return frozenset(
+            conflicts.bucket(rule["locationPrefix"]) for rule in rules
+            if rule.get("readOnly") and rule["locationPrefix"].startswith("/buckets/")
+        )  # fmt: skip
 
     async def make_earlier(
         self, path: str, here: Version, new: Version, signatures: Iterable[int]
@@ -198,6 +212,40 @@ class Store:
         except httpx.HTTPError:
             return False
         return written.is_success and read.is_success
+
+
+class Peer:
+    """The other site's filer, by a channel that is open. Raises grpc.aio.AioRpcError where it does
+    not answer."""
+
+    def __init__(self, channel: Any) -> None:
+        self._lookup = filer_messages.method(channel.unary_unary, "LookupDirectoryEntry")
+        self._about = filer_messages.method(channel.unary_unary, "GetFilerConfiguration")
+
+    async def signature(self) -> int:
+        """By which changes that were made there are known."""
+        return int((await self._about(filer_messages.GetFilerConfigurationRequest())).signature)
+
+    async def entry(self, path: str) -> Any | None:
+        """What is at `path`; None when there is nothing."""
+        return await _entry(self._lookup, path)
+
+
+async def _entry(lookup: Any, path: str) -> Any | None:
+    request = filer_messages.LookupDirectoryEntryRequest(**filer_messages.place(path))
+    try:
+        return (await lookup(request)).entry
+    except grpc.aio.AioRpcError as error:
+        if _UNKNOWN in (error.details() or ""):
+            return None
+        raise
+
+
+def is_same(one: Any | None, other: Any | None) -> bool:
+    """Whether two entries, of two sites, are of one version, or both of directories."""
+    if one is None or other is None or one.is_directory or other.is_directory:
+        return getattr(one, "is_directory", None) == getattr(other, "is_directory", None)
+    return content(one) == content(other)
 
 
 def version(entry: Any) -> Version | None:

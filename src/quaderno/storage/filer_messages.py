@@ -40,7 +40,9 @@ _MESSAGES: dict[str, dict[str, tuple[str, int]]] = {
         "new_parent_path": ("string", 4),
         "signatures": ("int32*", 6),
     },
-    "SubscribeMetadataRequest": {"signature": ("int32", 4)},
+    "GetFilerConfigurationRequest": {},
+    "GetFilerConfigurationResponse": {"signature": ("int32", 8)},
+    "SubscribeMetadataRequest": {"since_ns": ("int64", 3), "signature": ("int32", 4)},
     "SubscribeMetadataResponse": {
         "directory": ("string", 1),
         "event_notification": ("EventNotification", 2),
@@ -89,6 +91,7 @@ def _classes() -> dict[str, Any]:
 
 _CLASSES = _classes()
 EventNotification: Any = _CLASSES[f"{_PACKAGE}.EventNotification"]
+GetFilerConfigurationRequest: Any = _CLASSES[f"{_PACKAGE}.GetFilerConfigurationRequest"]
 SubscribeMetadataRequest: Any = _CLASSES[f"{_PACKAGE}.SubscribeMetadataRequest"]
 SubscribeMetadataResponse: Any = _CLASSES[f"{_PACKAGE}.SubscribeMetadataResponse"]
 LookupDirectoryEntryRequest: Any = _CLASSES[f"{_PACKAGE}.LookupDirectoryEntryRequest"]

@@ -11,12 +11,16 @@ later time, and all other changes wait. So the versions of one object pass with 
 the other filer's answer has the time of the version that it has now. All else that is asked of it
 is passed on as it is.
 
+A bucket whose quota is used up takes nothing. What comes for it is taken out of the stream and
+`owed`; when the bucket takes files again, it comes into the stream as the other site has it then.
+
 Between the look and the change some milliseconds pass, in which a write here is not seen: of two
 writes of one object in the same moment the later one stays, as in any one store.
 """
 
+import asyncio
 import logging
-from collections import OrderedDict
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,13 +28,15 @@ import grpc
 import grpc.aio
 
 from quaderno.config import Config
-from quaderno.storage import conflicts, filer, filer_messages
-from quaderno.storage.conflicts import Fate, Version
+from quaderno.storage import filer, filer_messages, owed
+from quaderno.storage.conflicts import Version
 from quaderno.storage.filer import OPTIONS, GivenUpError, Store
+from quaderno.storage.judge import Judge, make_later
+from quaderno.storage.owed import Owed
 
 LOG = logging.getLogger("quaderno.replication")
-_REMEMBERED = 10_000  # paths; far more than `filer.sync` has on its way
-_VERSIONS = 32  # of one path, that are remembered
+_LOOK_EVERY = 2.0  # seconds, which buckets are closed, and at what is owed to the others
+_BRING_AGAIN_AFTER = 600.0  # seconds, what has been brought and is not here
 _CHANGES = f"{filer_messages.SERVICE}/SubscribeMetadata"
 _LOOKUP = f"{filer_messages.SERVICE}/LookupDirectoryEntry"
 
@@ -40,9 +46,10 @@ class Gate:
 
     def __init__(self, config: Config) -> None:
         self.port = 0
-        self._config = config
+        self.owed = Owed(owed.path(config))
+        self._peer = f"127.0.0.1:{config.ports.peer_filer_grpc}"
         self._store = Store(config)
-        self._judging: Judge | None = None
+        self._judge = Judge(self._store, self.owed)
         self._server = grpc.aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers((_Handlers(self),))
 
@@ -51,12 +58,65 @@ class Gate:
         self.port = self._server.add_insecure_port("127.0.0.1:0")
         await self._server.start()
 
+    async def watch(self) -> None:
+        """Which buckets are closed, for ever."""
+        while True:
+            closed = await self._store.closed()
+            if closed is not None:
+                self._judge.close(closed)
+            await asyncio.sleep(_LOOK_EVERY)
+
     async def changes(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
-        """The other site's, as they may be applied here."""
-        here = filer_messages.SubscribeMetadataRequest.FromString(request).signature
-        self._judging = judging = Judge(self._config, self._store, here)
-        async for response in self._ask(_CHANGES, request, context):
-            yield await judging.pass_on(response)
+        """The other site's, as they may be applied here, and what is owed."""
+        asked = filer_messages.SubscribeMetadataRequest.FromString(request)
+        self._judge.here = asked.signature
+        until: int = asked.since_ns
+        async for each in _merged(self._ask(_CHANGES, request, context), self._due()):
+            if isinstance(each, bytes):
+                message = filer_messages.SubscribeMetadataResponse.FromString(each)
+                until = max(until, message.ts_ns, *(event.ts_ns for event in message.events))
+                yield message.SerializeToString() if await self._judge.judge(message) else each
+            else:  # not as new as it is: `filer.sync` would go on from there, were it interrupted
+                until += 1
+                each.ts_ns = until
+                await self._judge.judge(each)
+                yield each.SerializeToString()
+
+    async def _due(self) -> AsyncIterator[Any]:
+        """What is owed to buckets that take files, as changes, for ever."""
+        brought: dict[str, float] = {}
+        while True:
+            due = self.owed.outside(self._judge.closed)
+            now = time.monotonic()
+            late = now - _BRING_AGAIN_AFTER
+            brought = {path: at for path, at in brought.items() if at > late and path in set(due)}
+            try:
+                async for path, change in self._owed_changes(due):
+                    if path not in brought:
+                        brought[path] = now
+                        yield change
+            except grpc.aio.AioRpcError as error:
+                LOG.info("The other site does not say what it has: %s", error.details())
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _owed_changes(self, due: list[str]) -> AsyncIterator[tuple[str, Any]]:
+        """Of these paths, each that is not here yet, and the change that makes it."""
+        if not due:
+            return
+        async with grpc.aio.insecure_channel(self._peer, OPTIONS) as channel:
+            peer = filer.Peer(channel)
+            signature = await peer.signature()
+            for path in due:
+                theirs = await peer.entry(path)
+                try:
+                    ours = await self._store.entry(path)
+                except GivenUpError:
+                    self.owed.settle(path)
+                    continue
+                if filer.is_same(theirs, ours):
+                    self.owed.settle(path)
+                elif theirs is not None:  # else its removal will come
+                    yield path, _creation(path, theirs, signature)
 
     async def others(
         self, method: str, requests: AsyncIterator[bytes], context: Any
@@ -71,13 +131,12 @@ class Gate:
         """The last version that has been judged of what is looked up."""
         asked = filer_messages.LookupDirectoryEntryRequest.FromString(request)
         path = f"{asked.directory}/{asked.name}"
-        return self._judging.last(path) if self._judging is not None else None
+        return self._judge.last(path)
 
     async def _ask(self, method: str, request: bytes, context: Any) -> AsyncIterator[bytes]:
         """The other filer, each time anew: a connection from before the way to it was open would
         stay with the director for ever."""
-        address = f"127.0.0.1:{self._config.ports.peer_filer_grpc}"
-        async with grpc.aio.insecure_channel(address, OPTIONS) as channel:
+        async with grpc.aio.insecure_channel(self._peer, OPTIONS) as channel:
             try:
                 async for response in channel.unary_stream(method)(request):
                     yield response
@@ -103,115 +162,32 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.stream_stream_rpc_method_handler(others)
 
 
-class Judge:
-    """Of one stream of changes, in their order; those with the signature `here` are this site's
-    own, which come back and are not applied."""
-
-    def __init__(self, config: Config, store: Store, here: int) -> None:
-        self._config, self._store, self._here = config, store, here
-        self._seen: OrderedDict[str, list[Version]] = OrderedDict()
-        self._removed: OrderedDict[str, None] = OrderedDict()  # directories, soon
-
-    async def pass_on(self, response: bytes) -> bytes:
-        """The same, without what must not be applied; it may be a batch."""
-        message = filer_messages.SubscribeMetadataResponse.FromString(response)
-        touched = [await self._touch(each) for each in (message, *message.events)]
-        passed: bytes = message.SerializeToString() if any(touched) else response
-        return passed
-
-    def last(self, path: str) -> Version | None:
-        """The latest version of what is at `path` that the stream has brought."""
-        seen = self._seen.get(path)
-        return seen[-1] if seen else None
-
-    async def _touch(self, change: Any) -> bool:
-        """Whether `change` is another one now. One object that the store cannot have holds
-        nobody's changes up."""
-        try:
-            return await self._judge(change)
-        except GivenUpError:
-            _take_out(change.event_notification)
-            return True
-
-    async def _judge(self, change: Any) -> bool:
-        """The same. Raises GivenUpError."""
-        event = change.event_notification
-        old, new = (
-            getattr(event, name) if event.HasField(name) else None
-            for name in ("old_entry", "new_entry")
-        )
-        if (old is None and new is None) or self._here in event.signatures:
-            return False
-        source = f"{change.directory}/{old.name}" if old is not None else ""
-        target = f"{event.new_parent_path or change.directory}/{new.name}" if new else ""
-        if any(each is not None and each.is_directory for each in (old, new)):
-            if await self._judge_directory(source, target):
-                return False
-            _take_out(event)
-            return True
-        path = target or source
-        if not conflicts.is_object(path):
-            return False
-        base = old if source == path else None
-        is_later = new is not None and _make_later(new, self.last(path))
-        decided = await self._decide(event, path, filer.version(base), filer.version(new))
-        return is_later or decided
-
-    async def _judge_directory(self, source: str, target: str) -> bool:
-        """Whether it may be removed, made or changed here."""
-        if not target:
-            if not await self._store.is_emptied(source):
-                LOG.warning("%s is removed at the other site, but not empty here", source)
-                return False
-            self._removed[source] = None
-            _forget(self._removed)
-            return True
-        self._removed.pop(target, None)
-        if source or not conflicts.is_object(target):
-            return True
-        file = await self._store.entry(target)
-        if file is None or file.is_directory or filer.content(file) in self._seen.get(target, ()):
-            return True
-        return await self._store.give_way(target, filer.content(file))
-
-    async def _decide(
-        self, event: Any, path: str, base: Version | None, new: Version | None
-    ) -> bool:
-        there = await self._store.entry(path)
-        is_directory = there is not None and there.is_directory and path not in self._removed
-        here = None if there is None or there.is_directory else filer.content(there)
-        seen = self._seen.pop(path, [])
-        fate = Fate.LEAVE if is_directory else conflicts.judge(here, base, new, seen)
-        if fate is Fate.REPLACE and here is not None and conflicts.is_somebodys(path):
-            kept = await self._store.keep(path, here)
-            fate = Fate.REPLACE if kept else Fate.LEAVE
-        if fate is Fate.LEAVE:
-            LOG.info("%s: what is here stays, and not the other site's change", path)
-            self._remember(path, seen, new)
-            _take_out(event)
-            return True
-        self._remember(path, seen, here, new)
-        if new is None:
-            return False
-        if here is not None and conflicts.is_late(here, base, new):
-            await self._store.make_earlier(path, here, new, event.signatures)
-        if here != base:
-            # SeaweedFS would add the difference between two versions to what is here.
-            event.ClearField("old_entry")
-        return here != base
-
-    def _remember(self, path: str, seen: list[Version], *judged: Version | None) -> None:
-        versions = [*seen, *(each for each in judged if each is not None)]
-        self._seen[path] = versions[-_VERSIONS:]
-        _forget(self._seen)
+async def _merged(*streams: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """What any of them brings, in the order in which it comes, until one ends."""
+    asked = {asyncio.ensure_future(anext(stream)): stream for stream in streams}
+    try:
+        while True:
+            done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                stream = asked.pop(task)
+                try:
+                    found = task.result()
+                except StopAsyncIteration:
+                    return
+                asked[asyncio.ensure_future(anext(stream))] = stream
+                yield found
+    finally:
+        for task in asked:
+            task.cancel()
 
 
-def _make_later(entry: Any, last: Version | None) -> bool:
-    """Whether `entry`, which follows the version `last`, did not have a later time by itself."""
-    if last is None or filer.content(entry).stored > last.stored:
-        return False
-    filer.store_as(entry, last.stored + 1)
-    return True
+def _creation(path: str, entry: Any, signature: int) -> Any:
+    """The change that makes `entry` at `path`, as the filer with this signature would tell it."""
+    directory = filer_messages.place(path)["directory"]
+    event = filer_messages.EventNotification(
+        new_entry=entry, new_parent_path=directory, signatures=[signature]
+    )
+    return filer_messages.SubscribeMetadataResponse(directory=directory, event_notification=event)
 
 
 def _timed(response: bytes, last: Version) -> bytes:
@@ -221,18 +197,6 @@ def _timed(response: bytes, last: Version) -> bytes:
     if filer.content(answer.entry) == last:
         filer.store_as(answer.entry, last.stored)
     else:
-        _make_later(answer.entry, last)
+        make_later(answer.entry, last)
     passed: bytes = answer.SerializeToString()
     return passed
-
-
-def _forget(remembered: OrderedDict[str, Any]) -> None:
-    """What has been remembered longest, where that is much."""
-    while len(remembered) > _REMEMBERED:
-        remembered.popitem(last=False)
-
-
-def _take_out(event: Any) -> None:
-    """An event without entries is a mark of how far the stream has come."""
-    event.ClearField("old_entry")
-    event.ClearField("new_entry")

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tornado import web
 from tornado.httpserver import HTTPServer
@@ -20,6 +21,9 @@ from quaderno import config as quaderno_config
 from quaderno.config import Config
 from quaderno.storage import seaweedfs
 from quaderno.storage.replication_lag import Lag
+
+if TYPE_CHECKING:
+    from quaderno.storage.gate import Gate
 
 NAME = "replication"
 _AGAIN_AFTER = 2.0  # seconds
@@ -52,14 +56,15 @@ def sync_command(config: Config, gate_port: int) -> list[str]:
 
 
 class HealthHandler(web.RequestHandler):
-    """`GET /health`: how many seconds this store is behind the other, for `quaderno status`."""
+    """`GET /health`: how many seconds this store is behind the other, and how many objects wait for
+    buckets to take files again, for `quaderno status`."""
 
     def initialize(self, lag: Lag) -> None:
         self._lag = lag
 
     async def get(self) -> None:
         await self._lag.look()
-        self.write({"behind": self._lag.behind})
+        self.write({"behind": self._lag.behind, "owed": self._lag.owed})
 
     def _log(self) -> None:
         """Not for the log."""
@@ -73,21 +78,29 @@ class MetricsHandler(HealthHandler):
         self.write(await self._lag.exposition())
 
 
+def prepare(config: Config, user: int, group: int) -> None:
+    """Where it keeps what it owes; `user` and `group` are its numbers."""
+    home = config.dir / NAME
+    home.mkdir(mode=0o700, exist_ok=True)
+    os.chown(home, user, group)
+
+
 async def _run(config: Config) -> None:
-    lag = Lag(config)
+    from quaderno.storage.gate import Gate  # it needs gRPC, and whoever asks for a URL does not
+
+    gate = Gate(config)
+    lag = Lag(config, lambda: len(gate.owed))
     kwargs = {"lag": lag}
     routes = [(r"/health", HealthHandler, kwargs), (r"/metrics", MetricsHandler, kwargs)]
     HTTPServer(web.Application(routes)).listen(config.ports.replication, "127.0.0.1")
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(lag.run())
-        tasks.create_task(_sync(config))
+        tasks.create_task(gate.watch())
+        tasks.create_task(_sync(config, gate))
 
 
-async def _sync(config: Config) -> None:
+async def _sync(config: Config, gate: "Gate") -> None:
     """SeaweedFS's program, for ever."""
-    from quaderno.storage.gate import Gate  # it needs gRPC, and whoever asks for a URL does not
-
-    gate = Gate(config)
     await gate.open()
     while True:
         process = await asyncio.create_subprocess_exec(*sync_command(config, gate.port))

@@ -7,6 +7,7 @@ word of the one before is what counts. So it is looked at all the time, and reme
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
@@ -29,7 +30,8 @@ def health_url(config: Config) -> str:
 class Lag:
     """Of the `replication` that runs in this process."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, owed: Callable[[], int]) -> None:
+        self._owed = owed
         self._url = f"http://127.0.0.1:{config.ports.replication_metrics}/metrics"
         self._client = httpx.AsyncClient(
             timeout=5, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
@@ -40,6 +42,11 @@ class Lag:
     def behind(self) -> float | None:
         """Seconds; None when nothing has come from the other site since this process began."""
         return None if self._until is None else max(0.0, time.time() - self._until)
+
+    @property
+    def owed(self) -> int:
+        """Objects of the other site's that wait for buckets here to take files again."""
+        return self._owed()
 
     async def run(self) -> None:
         """Look, for ever."""
@@ -57,13 +64,16 @@ class Lag:
         return text
 
     async def exposition(self) -> bytes:
-        """For Prometheus: how far behind this store is, if that is known, and SeaweedFS's own."""
+        """For Prometheus: how far behind this store is, if that is known, what waits for room, and
+        SeaweedFS's own."""
         own = (await self.look()).encode()
         registry = CollectorRegistry()
         if self.behind is not None:
             name = "quaderno_replication_behind_seconds"
             text = "Age of the last word from the other site's store."
             Gauge(name, text, registry=registry).set(self.behind)
+        text = "Objects of the other site that wait for buckets here to take files again."
+        Gauge("quaderno_replication_owed_objects", text, registry=registry).set(self.owed)
         return generate_latest(registry) + own
 
 
@@ -82,10 +92,11 @@ def offset(text: str) -> float | None:
 @dataclass(frozen=True)
 class Standing:
     """As `quaderno status` shows it: `source` is the other site, `behind` seconds, None when that
-    is not known."""
+    is not known; so many objects are `owed` to buckets that take nothing now."""
 
     source: str
     behind: float | None
+    owed: int = 0
 
     @property
     def warnings(self) -> list[str]:
@@ -105,7 +116,7 @@ def standing(config: Config) -> Standing | None:
     (peer,) = config.sites.peers
     try:
         with httpx.Client(timeout=_WITHIN, trust_env=False) as client:
-            behind = client.get(health_url(config)).raise_for_status().json()["behind"]
+            found = client.get(health_url(config)).raise_for_status().json()
+            return Standing(peer.name, found["behind"], found["owed"])
     except (httpx.HTTPError, ValueError, KeyError):
-        behind = None
-    return Standing(peer.name, behind)
+        return Standing(peer.name, None)

@@ -39,6 +39,9 @@ def at(version: Version, second: int) -> Version:
         (THEIRS, BASE, THEIRS, [], Fate.APPLY),
         # Its predecessor is on its way here.
         (BASE, OURS, THEIRS, [BASE, OURS], Fate.APPLY),
+        # Brought again, after an interruption: what is here followed it.
+        (OURS, None, BASE, [BASE, OURS], Fate.LEAVE),
+        (OURS, BASE, OURS, [BASE, OURS], Fate.APPLY),
         # Changed at both sites, made at both sites.
         (OURS, BASE, THEIRS, [], Fate.REPLACE),
         (LATER, BASE, THEIRS, [], Fate.LEAVE),

@@ -67,19 +67,20 @@ def seaweedfs(seconds_ago: float) -> str:
     )
 
 
-def gauge(exposition: bytes) -> float | None:
+def gauge(exposition: bytes, name: str = "behind_seconds") -> float | None:
     values = {
         sample.name: sample.value
         for family in text_string_to_metric_families(exposition.decode())
         for sample in family.samples
     }
-    return values.get("quaderno_replication_behind_seconds")
+    return values.get(f"quaderno_replication_{name}")
 
 
 def test_the_last_word_is_remembered(config: Config) -> None:
     async def story() -> None:
-        lag = Lag(config)
+        lag = Lag(config, lambda: 3)
         assert gauge(await lag.exposition()) is None
+        assert gauge(await lag.exposition(), "owed_objects") == 3
         with answering(config.ports.replication_metrics, seaweedfs(seconds_ago=40)):
             exposition = await lag.exposition()
         assert b"SeaweedFS_filerSync_sync_offset{" in exposition
@@ -100,13 +101,20 @@ def status(config: Config) -> tuple[dict[str, Any], str]:
 
 
 @pytest.mark.parametrize(
-    ("behind", "shown", "warned"),
-    [(1.26, "1.3 s", False), (None, "not known", False), (replication_lag.WARN_AFTER, "60", True)],
+    ("behind", "owed", "shown", "warned"),
+    [
+        (1.26, 0, "1.3 s", False),
+        (None, 2, "not known 2 of its objects wait for room", False),
+        (replication_lag.WARN_AFTER, 0, "60", True),
+    ],
 )
-def test_status_says_it(config: Config, behind: float | None, shown: str, warned: bool) -> None:
-    with answering(config.ports.replication, json.dumps({"behind": behind})):
+def test_status_says_it(
+    config: Config, behind: float | None, owed: int, shown: str, warned: bool
+) -> None:
+    with answering(config.ports.replication, json.dumps({"behind": behind, "owed": owed})):
         found, text = status(config)
-    assert found["replication"] == {"source": "cnaf", "behind": behind}
+    assert found["replication"] == {"source": "cnaf", "behind": behind, "owed": owed}
+    assert ("wait for room" in text) == bool(owed)
     assert f"the store is behind that of cnaf: {shown}" in text
     told = [line for line in found["warnings"] if "behind that of cnaf" in line]
     assert (len(told), "warning this site's store" in text) == (warned, warned)
@@ -114,7 +122,7 @@ def test_status_says_it(config: Config, behind: float | None, shown: str, warned
 
 def test_status_where_it_does_not_answer_or_is_not(config: Config, tmp_path: Path) -> None:
     found, text = status(config)
-    assert found["replication"] == {"source": "cnaf", "behind": None}
+    assert found["replication"] == {"source": "cnaf", "behind": None, "owed": 0}
     assert "not known" in text
     single = tmp_path / "single"
     CliRunner().invoke(app, ["init", "--dir", str(single), "--port", str(free_ports())])
