@@ -67,6 +67,11 @@ class Readiness:
                     f"{what} does not answer" for what, answers in missing.items() if not answers
                 )
                 self._asked = time.monotonic()
+        return self.known
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The same, by the last answers."""
         return ((DRAINING,) if self.draining else ()) + self._found
 
     async def _engine_answers(self) -> bool:

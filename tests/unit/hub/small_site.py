@@ -59,10 +59,18 @@ def database(*, running: bool) -> Any:
     return session
 
 
+class Hanging(Readiness):
+    """Neither engine nor store ever answers."""
+
+    async def problems(self) -> tuple[str, ...]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
 @contextmanager
-def serving(config: Config, db: Any) -> Iterator[None]:
-    """The sites' part, at the hub's port."""
-    routes = site_api.handlers(site_api.Here(config, Ready(config)))
+def serving(config: Config, db: Any, readiness: Readiness | None = None) -> Iterator[None]:
+    """The sites' part, at the hub's port; engine and store answer, unless said otherwise."""
+    routes = site_api.handlers(site_api.Here(config, readiness or Ready(config)))
     application = web.Application([(f"/hub{path}", *rest) for path, *rest in routes], db=db)
     with answering(application, config.ports.hub):
         yield

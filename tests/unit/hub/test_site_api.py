@@ -54,6 +54,17 @@ def test_sites_know_who_works_where(site: Config) -> None:
     assert ask(site, "/people").json() == {"people": {"ada": stay}}
 
 
+def test_an_engine_that_hangs_hides_nobody(tmp_path: Path) -> None:
+    """Who asks whose server runs here waits for a second."""
+    config = small_site.instance(tmp_path, free_ports())
+    hanging = small_site.Hanging(config)
+    hanging.drain(True)
+    with small_site.serving(config, small_site.database(running=True), hanging):
+        told = [ask(config, "?user=ada").json() for _ in range(2)]
+    assert all(each["stay"]["running"] for each in told)
+    assert told[0]["problems"] == ["drained for maintenance"]
+
+
 def test_what_one_person_sent_hides_nobody(tmp_path: Path) -> None:
     """JupyterHub keeps what it was sent with `PATCH`."""
     config = small_site.instance(tmp_path, free_ports())
