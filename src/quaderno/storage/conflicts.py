@@ -49,20 +49,37 @@ class Fate(Enum):
 
 
 def judge(
-    here: Version | None, base: Version | None, new: Version | None, seen: Sequence[Version]
+    here: Version | None,
+    base: Version | None,
+    new: Version | None,
+    seen: Sequence[Version | None],
 ) -> Fate:
     """Of the change from `base` to `new` (None: no object) where `here` is what this site has.
 
-    `seen` are versions that have been judged already, in their order: changes are judged ahead of
-    their application, so one of them may be here still; and come again after an interruption.
+    `seen` are versions that have been judged already, each once, in their order, and None where
+    the object was removed last: changes are judged ahead of their application, so one of them may
+    be here still; and come again after an interruption.
     """
-    if here in seen and new in seen[: seen.index(here)]:
-        return Fate.LEAVE
-    if here is None or here in (base, new) or here in seen:
+    if here is None or here in (base, new):
         return Fate.APPLY
+    if here in seen:
+        return Fate.LEAVE if _has_followed(here, base, new, seen) else Fate.APPLY
     if new is None or _rank(here) > _rank(new):
         return Fate.LEAVE
     return Fate.REPLACE
+
+
+def _has_followed(
+    here: Version, base: Version | None, new: Version | None, seen: Sequence[Version | None]
+) -> bool:
+    """Whether what is `here` came after this change, which comes again. One that comes for the
+    first time is made to what was seen last, even where it brings an earlier version back, which
+    is the same one within a second."""
+    at = seen.index(here)
+    before, since = seen[:at], seen[at:]
+    if base is not None and base in before:
+        return True
+    return new is not None and new in before and base not in since
 
 
 def _rank(version: Version) -> tuple[str, int, bytes, int]:

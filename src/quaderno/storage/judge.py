@@ -2,6 +2,7 @@
 
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from quaderno.storage import conflicts, filer
@@ -22,7 +23,7 @@ class Judge:
         self.here = 0
         self.closed: frozenset[str] = frozenset()
         self._store, self._owed = store, owed
-        self._seen: OrderedDict[str, list[Version]] = OrderedDict()
+        self._seen: OrderedDict[str, list[Version | None]] = OrderedDict()
         self._removed: OrderedDict[str, None] = OrderedDict()  # directories, soon
 
     async def judge(self, message: Any) -> bool:
@@ -37,14 +38,14 @@ class Judge:
         if new:
             LOG.info("What comes for %s waits until there is room", ", ".join(sorted(new)))
             paths = [path for path in self._seen if conflicts.bucket(path) in new]
-            self._owed.note({path: self._seen[path] for path in paths})
+            self._owed.note({path: _versions(self._seen[path]) for path in paths})
 
     def _refuses(self, path: str) -> bool:
         return conflicts.bucket(path) in self.closed
 
     def last(self, path: str) -> Version | None:
         """The latest version of what is at `path` that the stream has brought."""
-        seen = self._seen.get(path)
+        seen = _versions(self._seen.get(path, ()))
         return seen[-1] if seen else None
 
     async def _touch(self, change: Any) -> bool:
@@ -53,7 +54,10 @@ class Judge:
         try:
             return await self._judge(change)
         except GivenUpError:
-            _take_out(change.event_notification)
+            event = change.event_notification
+            where = event.new_parent_path or change.directory
+            self._owed.settle(f"{where}/{event.new_entry.name}")
+            _take_out(event)
             return True
 
     async def _judge(self, change: Any) -> bool:
@@ -98,7 +102,10 @@ class Judge:
         file = await self._store.entry(target)
         if file is None or file.is_directory or filer.content(file) in self._seen.get(target, ()):
             return True
-        return await self._store.give_way(target, filer.content(file))
+        if await self._store.give_way(target, filer.content(file)):
+            return True
+        self._owed.note({target: ()})
+        return False
 
     async def _decide(
         self, event: Any, path: str, base: Version | None, new: Version | None
@@ -106,27 +113,27 @@ class Judge:
         there = await self._store.entry(path)
         is_directory = there is not None and there.is_directory and path not in self._removed
         here = None if there is None or there.is_directory else filer.content(there)
-        seen = self._seen.pop(path, [])
-        known = [*self._owed.known(path), *seen]
+        seen = self._seen.get(path, [])
+        known = [*(each for each in self._owed.known(path) if each not in seen), *seen]
         fate = Fate.LEAVE if is_directory else conflicts.judge(here, base, new, known)
         waits = fate is not Fate.LEAVE and new is not None and self._refuses(path)
         if not waits and fate is Fate.REPLACE and here is not None and conflicts.is_somebodys(path):
-            waits = not await self._store.keep(path, here)
+            # It may take long, and the bucket may be closed meanwhile.
+            waits = not await self._store.keep(path, here) or self._refuses(path)
         if waits:
             if here is not None and fate is Fate.APPLY:
                 known.append(here)
-            self._owed.note({path: known})
-            self._remember(path, seen)
+            self._owed.note({path: _versions(known)})
             _take_out(event)
             return True
         if fate is Fate.LEAVE or new is None:
             self._owed.settle(path)
         if fate is Fate.LEAVE:
             LOG.info("%s: what is here stays, and not the other site's change", path)
-            self._remember(path, seen, new)
+            self._remember(path, _with_left(seen, here, new))
             _take_out(event)
             return True
-        self._remember(path, seen, here, new)
+        self._remember(path, _with_applied(seen, here, new))
         if new is None:
             return False
         if here is not None and conflicts.is_late(here, base, new):
@@ -136,10 +143,32 @@ class Judge:
             event.ClearField("old_entry")
         return here != base
 
-    def _remember(self, path: str, seen: list[Version], *judged: Version | None) -> None:
-        versions = [*seen, *(each for each in judged if each is not None)]
-        self._seen[path] = list(dict.fromkeys(versions))[-_VERSIONS:]
+    def _remember(self, path: str, seen: list[Version | None]) -> None:
+        self._seen[path] = seen[-_VERSIONS:]
+        self._seen.move_to_end(path)
         _forget(self._seen)
+
+
+def _with_applied(
+    seen: list[Version | None], here: Version | None, new: Version | None
+) -> list[Version | None]:
+    """Now `new` is the last, and what is `here` before it; None: it was removed last."""
+    known = seen if here is None or here in seen else [*seen, here]
+    return [*(each for each in known if each != new), new]
+
+
+def _with_left(
+    seen: list[Version | None], here: Version | None, new: Version | None
+) -> list[Version | None]:
+    """Where what is `here` has followed `new`, that is before it."""
+    if new in seen:
+        return seen
+    at = seen.index(here) if here is not None and here in seen else len(seen)
+    return [*seen[:at], new, *seen[at:]]
+
+
+def _versions(seen: Sequence[Version | None]) -> list[Version]:
+    return [each for each in seen if each is not None]
 
 
 def make_later(entry: Any, last: Version | None) -> bool:

@@ -42,6 +42,14 @@ def at(version: Version, second: int) -> Version:
         # Brought again, after an interruption: what is here followed it.
         (OURS, None, BASE, [BASE, OURS], Fate.LEAVE),
         (OURS, BASE, OURS, [BASE, OURS], Fate.APPLY),
+        (LATER, BASE, None, [BASE, LATER], Fate.LEAVE),
+        (LATER, BASE, THEIRS, [BASE, LATER], Fate.LEAVE),
+        (LATER, THEIRS, OURS, [OURS, LATER], Fate.LEAVE),
+        (LATER, BASE, OURS, [BASE, OURS, LATER], Fate.LEAVE),
+        # For the first time, though it brings back what was there before, within a second.
+        (OURS, OURS, BASE, [BASE, OURS], Fate.APPLY),
+        (BASE, OURS, BASE, [BASE, OURS], Fate.APPLY),
+        (OURS, None, BASE, [BASE, OURS, None], Fate.APPLY),
         # Changed at both sites, made at both sites.
         (OURS, BASE, THEIRS, [], Fate.REPLACE),
         (LATER, BASE, THEIRS, [], Fate.LEAVE),
@@ -64,7 +72,7 @@ def test_judge(
     here: Version | None,
     base: Version | None,
     new: Version | None,
-    seen: list[Version],
+    seen: list[Version | None],
     fate: Fate,
 ) -> None:
     assert judge(here, base, new, seen) is fate
@@ -110,13 +118,13 @@ def test_whatever_two_sites_write_while_apart_its_last_versions_are_kept(
     last = {version for version in here.values() if version}
     kept: set[Version | None] = set()
     for site, other in (("bari", "cnaf"), ("cnaf", "bari")):
-        seen: list[Version] = []
+        seen: list[Version | None] = []
         for base, new in events[other]:
             fate = judge(here[site], base, new, seen)
             if fate is Fate.REPLACE:
                 kept.add(here[site])
             if fate is not Fate.LEAVE:
-                seen += [each for each in (here[site], new) if each]
+                seen += [each for each in (here[site], new) if each and each not in seen]
                 here[site] = new
             else:
                 seen.append(new)
