@@ -21,8 +21,9 @@ writes of one object in the same moment the later one stays, as in any one store
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
@@ -36,6 +37,7 @@ from quaderno.storage.owed import Owed
 
 LOG = logging.getLogger("quaderno.replication")
 _LOOK_EVERY = 2.0  # seconds, which buckets are closed, and at what is owed to the others
+_LOOKED_WITHIN = 10.0  # seconds, which buckets are closed, before changes come
 _BRING_AGAIN_AFTER = 600.0  # seconds, what has been brought and is not here
 _CHANGES = f"{filer_messages.SERVICE}/SubscribeMetadata"
 _LOOKUP = f"{filer_messages.SERVICE}/LookupDirectoryEntry"
@@ -50,6 +52,7 @@ class Gate:
         self._peer = f"127.0.0.1:{config.ports.peer_filer_grpc}"
         self._store = Store(config)
         self._judge = Judge(self._store, self.owed)
+        self._knows_closed = asyncio.Event()
         self._server = grpc.aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers((_Handlers(self),))
 
@@ -64,59 +67,62 @@ class Gate:
             closed = await self._store.closed()
             if closed is not None:
                 self._judge.close(closed)
+                self._knows_closed.set()
             await asyncio.sleep(_LOOK_EVERY)
 
     async def changes(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
         """The other site's, as they may be applied here, and what is owed."""
         asked = filer_messages.SubscribeMetadataRequest.FromString(request)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._knows_closed.wait(), _LOOKED_WITHIN)
         self._judge.here = asked.signature
         until: int = asked.since_ns
-        async for each in _merged(self._ask(_CHANGES, request, context), self._due()):
-            if isinstance(each, bytes):
-                message = filer_messages.SubscribeMetadataResponse.FromString(each)
-                until = max(until, message.ts_ns, *(event.ts_ns for event in message.events))
-                yield message.SerializeToString() if await self._judge.judge(message) else each
-            else:  # not as new as it is: `filer.sync` would go on from there, were it interrupted
-                until += 1
-                each.ts_ns = until
-                await self._judge.judge(each)
-                yield each.SerializeToString()
+        streams = self._ask(_CHANGES, request, context), self._due()
+        async with aclosing(_merged(*streams)) as merged:
+            async for each in merged:
+                if isinstance(each, bytes):
+                    message = filer_messages.SubscribeMetadataResponse.FromString(each)
+                    until = max(until, _reached(message))
+                    yield message.SerializeToString() if await self._judge.judge(message) else each
+                elif (change := await _creation(each)) is not None:
+                    # Not as new as it is: `filer.sync` would go on from there, were it interrupted.
+                    until += 1
+                    change.ts_ns = until
+                    await self._judge.judge(change)
+                    if change.event_notification.HasField("new_entry"):
+                        yield change.SerializeToString()
 
-    async def _due(self) -> AsyncIterator[Any]:
-        """What is owed to buckets that take files, as changes, for ever."""
+    async def _due(self) -> AsyncGenerator["_Due", None]:
+        """What is owed to buckets that take files, for ever."""
         brought: dict[str, float] = {}
         while True:
-            due = self.owed.outside(self._judge.closed)
-            now = time.monotonic()
-            late = now - _BRING_AGAIN_AFTER
-            brought = {path: at for path, at in brought.items() if at > late and path in set(due)}
+            paths = self.owed.outside(self._judge.closed)
+            late = time.monotonic() - _BRING_AGAIN_AFTER
+            brought = {path: brought[path] for path in paths if brought.get(path, late) > late}
             try:
-                async for path, change in self._owed_changes(due):
-                    if path not in brought:
-                        brought[path] = now
-                        yield change
+                if paths:
+                    async with grpc.aio.insecure_channel(self._peer, OPTIONS) as channel:
+                        peer = filer.Peer(channel)
+                        signature = await peer.signature()
+                        for path in paths:
+                            if await self._is_missing(path, peer) and path not in brought:
+                                brought[path] = time.monotonic()
+                                yield _Due(path, peer, signature)
             except grpc.aio.AioRpcError as error:
                 LOG.info("The other site does not say what it has: %s", error.details())
             await asyncio.sleep(_LOOK_EVERY)
 
-    async def _owed_changes(self, due: list[str]) -> AsyncIterator[tuple[str, Any]]:
-        """Of these paths, each that is not here yet, and the change that makes it."""
-        if not due:
-            return
-        async with grpc.aio.insecure_channel(self._peer, OPTIONS) as channel:
-            peer = filer.Peer(channel)
-            signature = await peer.signature()
-            for path in due:
-                theirs = await peer.entry(path)
-                try:
-                    ours = await self._store.entry(path)
-                except GivenUpError:
-                    self.owed.settle(path)
-                    continue
-                if filer.is_same(theirs, ours):
-                    self.owed.settle(path)
-                elif theirs is not None:  # else its removal will come
-                    yield path, _creation(path, theirs, signature)
+    async def _is_missing(self, path: str, peer: filer.Peer) -> bool:
+        """Whether what is owed is to be brought. Where it is here, it is owed no more."""
+        known = self.owed.known(path)
+        theirs = await peer.entry(path)
+        try:
+            is_here = filer.is_same(theirs, await self._store.entry(path))
+        except GivenUpError:
+            is_here = True
+        if is_here and self.owed.known(path) is known:  # else another change has come meanwhile
+            self.owed.settle(path)
+        return not is_here and theirs is not None  # else its removal will come
 
     async def others(
         self, method: str, requests: AsyncIterator[bytes], context: Any
@@ -133,7 +139,7 @@ class Gate:
         path = f"{asked.directory}/{asked.name}"
         return self._judge.last(path)
 
-    async def _ask(self, method: str, request: bytes, context: Any) -> AsyncIterator[bytes]:
+    async def _ask(self, method: str, request: bytes, context: Any) -> AsyncGenerator[bytes, None]:
         """The other filer, each time anew: a connection from before the way to it was open would
         stay with the director for ever."""
         async with grpc.aio.insecure_channel(self._peer, OPTIONS) as channel:
@@ -162,10 +168,22 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.stream_stream_rpc_method_handler(others)
 
 
-async def _merged(*streams: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    """What any of them brings, in the order in which it comes, until one ends."""
-    asked = {asyncio.ensure_future(anext(stream)): stream for stream in streams}
+class _Due(NamedTuple):
+    """What is owed at `path`; `signature` is the other filer's, which can be asked until the next
+    is asked for."""
+
+    path: str
+    peer: filer.Peer
+    signature: int
+
+
+async def _merged(*streams: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """What any of them brings, in the order in which it comes, until one ends. None goes on before
+    what it has brought is done with; all are closed in the end."""
+    asked: dict[asyncio.Task[Any], AsyncGenerator[Any, None]] = {}
     try:
+        for stream in streams:
+            asked[asyncio.ensure_future(anext(stream))] = stream
         while True:
             done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -174,18 +192,38 @@ async def _merged(*streams: AsyncIterator[Any]) -> AsyncIterator[Any]:
                     found = task.result()
                 except StopAsyncIteration:
                     return
-                asked[asyncio.ensure_future(anext(stream))] = stream
                 yield found
+                asked[asyncio.ensure_future(anext(stream))] = stream
     finally:
         for task in asked:
             task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        for stream in streams:
+            await stream.aclose()
 
 
-def _creation(path: str, entry: Any, signature: int) -> Any:
-    """The change that makes `entry` at `path`, as the filer with this signature would tell it."""
-    directory = filer_messages.place(path)["directory"]
+def _reached(message: Any) -> int:
+    """How far the stream has come with this. A message without an event, which may be ahead of
+    changes that are on their way, does not tell."""
+    changes = (message, *message.events)
+    times = [each.ts_ns for each in changes if each.HasField("event_notification")]
+    return max(times, default=0)
+
+
+async def _creation(due: _Due) -> Any | None:
+    """The change that makes what is owed, as the other filer would tell it; None where there is
+    nothing now. It is asked at the last moment: of what the stream has brought before, all is in
+    the answer, and what was there earlier would replace it."""
+    try:
+        entry = await due.peer.entry(due.path)
+    except grpc.aio.AioRpcError as error:
+        LOG.info("The other site does not say what is at %s: %s", due.path, error.details())
+        return None
+    if entry is None:
+        return None
+    directory = filer_messages.place(due.path)["directory"]
     event = filer_messages.EventNotification(
-        new_entry=entry, new_parent_path=directory, signatures=[signature]
+        new_entry=entry, new_parent_path=directory, signatures=[due.signature]
     )
     return filer_messages.SubscribeMetadataResponse(directory=directory, event_notification=event)
 
