@@ -66,8 +66,10 @@ class Gate:
         while True:
             closed = await self._store.closed()
             if closed is not None:
-                self._judge.close(closed)
+                let_through = self._judge.close(closed)
                 self._knows_closed.set()
+                for path, known in let_through.items():
+                    await self._judge.check(path, known)
             await asyncio.sleep(_LOOK_EVERY)
 
     async def changes(self, request: bytes, context: Any) -> AsyncIterator[bytes]:

@@ -30,15 +30,29 @@ class Judge:
         """Take out what must not be applied; it may be a batch. Whether that changed anything."""
         return any([await self._touch(each) for each in (message, *message.events)])
 
-    def close(self, closed: frozenset[str]) -> None:
+    def close(self, closed: frozenset[str]) -> dict[str, Sequence[Version]]:
         """These buckets take nothing from now on, or still. What was let through into one just
-        before may have been refused."""
+        before may have been refused, so it is owed; what is owed since then, for `check`."""
         new = closed - self.closed
         self.closed = closed
-        if new:
-            LOG.info("What comes for %s waits until there is room", ", ".join(sorted(new)))
-            paths = [path for path in self._seen if conflicts.bucket(path) in new]
-            self._owed.note({path: _versions(self._seen[path]) for path in paths})
+        if not new:
+            return {}
+        LOG.info("What comes for %s waits until there is room", ", ".join(sorted(new)))
+        paths = [path for path in self._seen if conflicts.bucket(path) in new]
+        since = [path for path in paths if path not in self._owed]
+        self._owed.note({path: _versions(self._seen[path]) for path in paths})
+        return {path: self._owed.known(path) for path in since}
+
+    async def check(self, path: str, known: Sequence[Version]) -> None:
+        """What was let through last is not owed where it has been made, unless there is more that
+        waits since then."""
+        try:
+            here = await self._store.version(path)
+        except GivenUpError:
+            return
+        seen = self._seen.get(path)
+        if seen and seen[-1] == here and self._owed.known(path) is known:
+            self._owed.settle(path)
 
     def _refuses(self, path: str) -> bool:
         return conflicts.bucket(path) in self.closed

@@ -35,6 +35,9 @@ class Owed:
     def __len__(self) -> int:
         return len(self._known)
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._known
+
     def known(self, path: str) -> Sequence[Version]:
         """None where nothing is owed, too."""
         return self._known.get(path, ())

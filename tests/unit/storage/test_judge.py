@@ -24,11 +24,14 @@ class Store:
         self.here: Any = None
         self.kept: list[Version] = []
         self.refuses = self.is_broken = False
-        self.while_keeping: Callable[[], None] = lambda: None
+        self.while_keeping: Callable[[], object] = lambda: None
 
     async def entry(self, path: str) -> Any:
         assert path == PATH
         return self.here
+
+    async def version(self, path: str) -> Version | None:
+        return filer.version(await self.entry(path))
 
     async def keep(self, path: str, version: Version) -> bool:
         if self.is_broken:
@@ -159,3 +162,27 @@ def test_what_the_store_never_answers_for_is_not_brought_again(site: Site) -> No
     site.store.is_broken = True
     assert site.is_left(None, theirs)
     assert not len(site.owed)
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_what_was_let_through_just_before_is_owed_unless_it_was_made(
+    site: Site, is_made: bool
+) -> None:
+    site.apply(None, A)
+    (site.apply if is_made else site.see)(A, B)
+    since = site.judge.close(frozenset({"ada"}))
+    assert set(since) == {PATH}
+    assert not site.judge.close(frozenset({"ada"}))
+    asyncio.run(site.judge.check(PATH, since[PATH]))
+    assert (PATH in site.owed) is not is_made
+    assert site.is_left(B, C)
+    site.judge.close(frozenset())
+    assert not site.judge.close(frozenset({"ada"}))  # it was owed before
+
+
+def test_what_waits_before_that_is_looked_at_is_still_owed(site: Site) -> None:
+    site.apply(None, A)
+    since = site.judge.close(frozenset({"ada"}))
+    assert site.is_left(A, B)
+    asyncio.run(site.judge.check(PATH, since[PATH]))
+    assert PATH in site.owed
