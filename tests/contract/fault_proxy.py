@@ -85,7 +85,10 @@ class FaultProxy:
     def _refuse(self, client: socket.socket) -> None:
         head = b""
         while b"\r\n\r\n" not in head:
-            head += client.recv(65536)
+            read = client.recv(65536)
+            if not read:
+                return  # closed before a request, by the client or by a new mode
+            head += read
         head, _, body = head.partition(b"\r\n\r\n")
         left = _content_length(head) - len(body)
         while left > 0 and (read := client.recv(min(left, 65536))):
