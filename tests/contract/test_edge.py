@@ -21,6 +21,7 @@ from tests.contract.edge_fixtures import (
     edge_instance,
     edge_pid,
     ends,
+    get,
     listening,
     running_edge,
     s3_answers,
@@ -68,7 +69,7 @@ jupyterhub: {{routes: {{}}}}
 def web(running: Config) -> str:
     """The public URL, once the hub's routes are in force."""
     write_hub_routes(running, HUB_ROUTES.format(port=running.ports.hub))
-    wait_for(lambda: httpx.get(running.public_url).is_success, 60, "the hub's route")
+    wait_for(lambda: get(running.public_url).is_success, 60, "the hub's route")
     return running.public_url
 
 
@@ -90,14 +91,14 @@ def test_environment_of_a_component_holds_no_secret(running: Config) -> None:
 
 
 def test_hub_routes_are_in_force_at_once(web: str, running: Config) -> None:
-    assert httpx.get(f"{web}/hub/login").text.startswith(f"{running.ports.hub} /hub/login")
+    assert get(f"{web}/hub/login").text.startswith(f"{running.ports.hub} /hub/login")
 
 
 def hub_is_waited_for(config: Config) -> bool:
     """By the routes that the edge has in force."""
     url = f"http://127.0.0.1:{config.ports.edge_api}/api/http/routers/hub@file"
     user = (edge.API_USER, config.edge.api_password.get_secret_value())
-    return "patience@file" in httpx.get(url, auth=user).json()["middlewares"]
+    return "patience@file" in get(url, auth=user).json()["middlewares"]
 
 
 def test_a_request_waits_for_a_hub_that_is_restarted(web: str, running: Config) -> None:
@@ -142,18 +143,18 @@ def test_edge_writes_nowhere_where_root_does(running: Config, place: str, allowe
 
 def test_names_of_files_pass_unchanged(web: str) -> None:
     path = "/user/ada/files/100%25%20%23%3F%3B%2F%C3%A4.ipynb"
-    assert f" {path} " in httpx.get(web + path).text
-    assert httpx.get(f"{web}/user/%00").status_code == 400
+    assert f" {path} " in get(web + path).text
+    assert get(f"{web}/user/%00").status_code == 400
 
 
 def test_forwarded_headers_of_clients_are_not_trusted(web: str) -> None:
-    text = httpx.get(web, headers={"X-Forwarded-For": "8.8.8.8"}).text
+    text = get(web, headers={"X-Forwarded-For": "8.8.8.8"}).text
     assert text.split()[-1] == "127.0.0.1"
 
 
 def test_websockets_pass(web: str) -> None:
     address = ("127.0.0.1", int(web.rpartition(":")[2]))
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(
             b"GET /user/ada/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
             b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -168,20 +169,21 @@ def test_websockets_pass(web: str) -> None:
 
 
 def test_identity_provider_has_an_origin_of_its_own(running: Config) -> None:
-    assert httpx.get(f"{running.iam_url}/login").text.startswith(str(running.ports.iam_app))
+    assert get(f"{running.iam_url}/login").text.startswith(str(running.ports.iam_app))
 
 
 def test_servers_reach_the_hub_api_and_nothing_else_of_the_hub(running: Config) -> None:
     url = f"http://{running.servers.gateway}:{running.ports.servers_hub}"
     for path in ("/hub/api", "/hub/api/oauth2/token"):
-        assert httpx.get(url + path).text.startswith(f"{running.ports.hub} {path}")
+        assert get(url + path).text.startswith(f"{running.ports.hub} {path}")
     for path in ("/", "/hub/login", "/hub/apix", "/hub/api/../login", "/hub/api/%2e%2e/login"):
-        assert httpx.get(url + path).status_code == 404
+        assert get(url + path).status_code == 404
 
 
 def test_s3_passes_as_it_is(running: Config) -> None:
+    wait_for(lambda: s3_answers(running), 60, "the way to the store")
     for way in s3_ways(running):
-        assert httpx.get(f"{way}/ada//a%2Fb").text == f"{running.ports.store_s3} /ada//a%2Fb None"
+        assert get(f"{way}/ada//a%2Fb").text == f"{running.ports.store_s3} /ada//a%2Fb None"
 
 
 def test_a_store_that_hangs_gets_no_connections_and_one_that_is_late_is_waited_for(
@@ -195,6 +197,7 @@ def test_a_store_that_hangs_gets_no_connections_and_one_that_is_late_is_waited_f
             return all(ends(way) for way in s3_ways(running))
         return False
 
+    wait_for(lambda: s3_answers(running), 60, "the way to the store")
     with ThreadPoolExecutor(2) as pool:
         before = looks()
         late = [pool.submit(httpx.get, f"{way}/late", timeout=60) for way in s3_ways(running)]
@@ -212,9 +215,9 @@ def test_a_store_that_hangs_gets_no_connections_and_one_that_is_late_is_waited_f
 def test_api_of_the_edge_needs_its_password(running: Config) -> None:
     url = f"http://127.0.0.1:{running.ports.edge_api}/api/entrypoints/web"
     password = running.edge.api_password.get_secret_value()
-    assert httpx.get(url).status_code == 401
-    assert httpx.get(url, auth=(edge.API_USER, "wrong")).status_code == 401
-    assert httpx.get(url, auth=(edge.API_USER, password)).json()["name"] == "web"
+    assert get(url).status_code == 401
+    assert get(url, auth=(edge.API_USER, "wrong")).status_code == 401
+    assert get(url, auth=(edge.API_USER, password)).json()["name"] == "web"
 
 
 def test_preparing_again_changes_nothing(running: Config) -> None:
