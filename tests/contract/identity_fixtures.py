@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from tests.ports import free_ports
 
 PASSWORD = "a quiet staircase 7"
 SCOPES = "openid profile email groups offline_access"
+PATIENCE = 60  # seconds for an answer; httpx itself waits for five
+get, post = partial(httpx.get, timeout=PATIENCE), partial(httpx.post, timeout=PATIENCE)
 
 
 @dataclass
@@ -52,7 +55,7 @@ class Provider:
         """A request of the hub to the token endpoint."""
         secret = self.config.oidc.client_secret.get_secret_value()
         who = (self.config.oidc.client_id, secret)
-        return httpx.post(self.metadata["token_endpoint"], data=form, auth=who, timeout=60)
+        return post(self.metadata["token_endpoint"], data=form, auth=who)
 
     def claims(self, token: str) -> dict[str, Any]:
         """Verify `token` as a relying party does, and return its claims."""
@@ -101,7 +104,7 @@ def running_provider(
         try:
             wait_until_healthy(config, process)
             address = f"{config.issuer}/.well-known/openid-configuration"
-            discovery = httpx.get(address, timeout=60).json()
+            discovery = get(address).json()
             provider = Provider(config, environment, discovery)
             added = provider.manage(
                 *("add_user", "ada", "--email", "ada@example.org", "--group", "/dev/ml"),
@@ -130,7 +133,7 @@ class Browser(httpx.Client):
     """Keeps cookies, follows redirects within the provider and fills in forms."""
 
     def __init__(self, provider: Provider) -> None:
-        super().__init__(follow_redirects=False, timeout=60)
+        super().__init__(follow_redirects=False, timeout=PATIENCE)
         self.origin = provider.config.iam_url
 
     def visit(self, url: str) -> httpx.Response:

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from quaderno.errors import AudienceRefusedError, LoginRequiredError
 from quaderno.hub.credentials import audiences
-from tests.contract.identity_fixtures import Provider, running_provider
+from tests.contract.identity_fixtures import Provider, get, post, running_provider
 from tests.contract.test_authenticator import Person, authenticator, person
 
 ARCHIVE, BATCH = "https://archive.example.org", "batch"
@@ -129,7 +129,7 @@ def test_the_hub_tells_a_refusal_from_the_end_of_a_login(
 def introspect(provider: Provider, token: str, secret: str | None = None) -> httpx.Response:
     oidc = provider.config.oidc
     secret = secret or oidc.client_secret.get_secret_value()
-    return httpx.post(
+    return post(
         provider.metadata["introspection_endpoint"],
         data={"token": token},
         auth=(oidc.client_id, secret),
@@ -144,7 +144,7 @@ def test_a_client_may_ask_about_its_tokens(provider: Provider, tokens: dict[str,
     assert introspect(provider, token, secret="guessed").status_code == 401
     assert introspect(provider, "not.a.token").json() == {"active": False}
     own = (oidc.client_id, oidc.client_secret.get_secret_value())
-    revoked = httpx.post(provider.metadata["revocation_endpoint"], data={"token": token}, auth=own)
+    revoked = post(provider.metadata["revocation_endpoint"], data={"token": token}, auth=own)
     assert revoked.status_code == 200
     assert introspect(provider, token).json() == {"active": False}
 
@@ -153,7 +153,7 @@ def test_the_other_key_is_published_and_does_not_sign(
     provider: Provider, tokens: dict[str, Any]
 ) -> None:
     iam = provider.config.iam
-    keys = httpx.get(provider.metadata["jwks_uri"]).json()["keys"]
+    keys = get(provider.metadata["jwks_uri"]).json()["keys"]
     published = {jwt.PyJWK(key).key.public_numbers() for key in keys}
     signing, other = _public(iam.signing_key), _public(iam.published_key)
     assert published == {signing.public_numbers(), other.public_numbers()}

@@ -15,6 +15,8 @@ from tests.contract.identity_fixtures import (
     Request,
     answer,
     consent_page,
+    get,
+    post,
 )
 
 
@@ -57,7 +59,7 @@ def test_a_program_without_a_browser(provider: Provider, browser: Browser) -> No
     """The device flow, with requests such as oidc-agent's."""
     assert provider.manage("change_client", "add", "oidc-agent").returncode == 0
     asked = {"client_id": "oidc-agent", "scope": "openid profile offline_access"}
-    device = httpx.post(provider.metadata["device_authorization_endpoint"], data=asked).json()
+    device = post(provider.metadata["device_authorization_endpoint"], data=asked).json()
     browser.submit(browser.visit(f"{browser.origin}/"), login="ada", password=PASSWORD)
     page = browser.visit(device["verification_uri_complete"])
     assert f"shows the code <strong>{device['user_code']}</strong>" in page.text
@@ -68,21 +70,21 @@ def test_a_program_without_a_browser(provider: Provider, browser: Browser) -> No
     endpoint, who = provider.metadata["token_endpoint"], ("oidc-agent", "")
     form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
     form["device_code"] = device["device_code"]
-    tokens = httpx.post(endpoint, data=form, auth=who).json()
+    tokens = post(endpoint, data=form, auth=who).json()
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
-    found = httpx.get(provider.metadata["userinfo_endpoint"], headers=bearer).json()
+    found = get(provider.metadata["userinfo_endpoint"], headers=bearer).json()
     assert found["preferred_username"] == "ada"
     form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
-    assert httpx.post(endpoint, data=form, auth=(provider.config.oidc.client_id, "")).is_error
-    assert httpx.post(endpoint, data=form, auth=who).status_code == 200
+    assert post(endpoint, data=form, auth=(provider.config.oidc.client_id, "")).is_error
+    assert post(endpoint, data=form, auth=who).status_code == 200
 
 
 def test_userinfo(provider: Provider, tokens: dict[str, Any]) -> None:
     endpoint = provider.metadata["userinfo_endpoint"]
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
-    claims = httpx.get(endpoint, headers=bearer).json()
+    claims = get(endpoint, headers=bearer).json()
     assert (claims["preferred_username"], claims["groups"]) == ("ada", ["/dev/ml"])
-    assert httpx.get(endpoint, headers={"Authorization": "Bearer no"}).status_code == 401
+    assert get(endpoint, headers={"Authorization": "Bearer no"}).status_code == 401
 
 
 def test_refresh_rotates(provider: Provider, tokens: dict[str, Any]) -> None:
@@ -135,7 +137,7 @@ def test_revoked_tokens_end(provider: Provider, tokens: dict[str, Any]) -> None:
     config = provider.config
     secret = config.oidc.client_secret.get_secret_value()
     token = tokens["refresh_token"]
-    revoked = httpx.post(
+    revoked = post(
         provider.metadata["revocation_endpoint"],
         data={"token": token},
         auth=(config.oidc.client_id, secret),
@@ -162,7 +164,7 @@ def test_a_code_is_bound_to_its_request(
 
 
 def test_a_wrong_client_secret_is_refused(provider: Provider, request_: Request, code: str) -> None:
-    refused = httpx.post(
+    refused = post(
         provider.metadata["token_endpoint"],
         data={"grant_type": "authorization_code", "code": code},
         auth=(provider.config.oidc.client_id, "guess"),

@@ -5,11 +5,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from quaderno import undelivered
-from tests.contract.identity_fixtures import Browser, running_provider
+from tests.contract.identity_fixtures import Browser, get, running_provider
 from tests.contract.storage_fixtures import eventually
 from tests.ports import free_ports
 from tests.serving import serving
@@ -74,6 +73,6 @@ def test_operators_are_told_of_one_that_is_not_there(tmp_path: Path) -> None:
         (said,) = eventually(lambda: undelivered.warnings(provider.config), 60, "it is told")
         assert "not delivered: 1, the oldest of 20" in said
         assert "(ConnectionRefusedError)" in said
-        health = httpx.get(f"http://127.0.0.1:{provider.config.ports.iam_app}/healthz")
+        health = get(f"http://127.0.0.1:{provider.config.ports.iam_app}/healthz")
         assert health.status_code == 200
     assert undelivered.warnings(provider.config) == [], "a provider that is down is told elsewhere"

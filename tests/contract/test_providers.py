@@ -22,10 +22,12 @@ from quaderno.config import Config
 from quaderno.config.sections import Oidc
 from quaderno.hub.authenticator import QuadernoAuthenticator
 from tests.contract.identity_fixtures import (
+    PATIENCE,
     Browser,
     Request,
     answer,
     consent_page,
+    post,
     running_provider,
 )
 from tests.contract.test_authenticator import Person, authenticator
@@ -123,15 +125,17 @@ def _independent(directory: Path, form: str) -> Iterator[Tried]:
                 "state": "s",
             }
             url = httpx.URL(f"{issuer}/oauth2/authorize", params=asked)
-            back = httpx.post(url, data={"sub": SUBJECT})
+            back = post(url, data={"sub": SUBJECT})
             return parse_qs(urlsplit(back.headers["location"]).query)["code"][0], "v" * 43
 
         def move() -> None:
-            moved = httpx.put(f"{issuer}/users/{SUBJECT}", json={**known, **other})
+            moved = httpx.put(
+                f"{issuer}/users/{SUBJECT}", json={**known, **other}, timeout=PATIENCE
+            )
             assert moved.is_success, moved.text
 
         def remove() -> None:
-            assert httpx.post(f"{issuer}/users/{SUBJECT}/revoke-tokens").is_success
+            assert post(f"{issuer}/users/{SUBJECT}/revoke-tokens").is_success
 
         yield Tried(config, code, move, remove)
 
