@@ -72,7 +72,8 @@ def test_an_older_database_is_upgraded_and_copied_before(hub: Hub) -> None:
     assert hub.people() == ["ada"]
     (copy,) = (hub.config.dir / "hub" / "backups").iterdir()
     assert OLDER in copy.name
-    assert hub.says(f"The database was upgraded; a copy of before is in {copy.parent}")
+    said = f"The database was upgraded; a copy of before is in {copy.parent}"
+    wait_for(lambda: hub.says(said), 60, "the log")
     assert _copied_people(copy) == ["ada"]
     assert _revision(hub) != OLDER
 
@@ -97,7 +98,7 @@ def test_another_hub_waits_for_its_turn(hub: Hub, instances: Callable[..., Hub])
     second = instances(url, like=hub)
     second.begin()
     wait_for(lambda: second.says(WAITS), 60, "the second hub")
-    assert hub.answers()
+    wait_for(hub.answers, 60, "an answer of the first hub")
     assert not second.answers()
     pid = second.pid()
     for victim in (supervisor.daemon_pid(hub.config), hub.pid()):

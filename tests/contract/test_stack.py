@@ -47,8 +47,12 @@ def test_killed_component_is_back_at_once(running: Config) -> None:
 
 
 def test_status_tells_a_healthy_component_from_a_stopped_one(running: Config) -> None:
-    found = {status.name: status for status in stack.status(running)}
-    assert found["edge"].state == "running"
+
+    def look() -> dict[str, stack.Status]:
+        return {status.name: status for status in stack.status(running)}
+
+    wait_for(lambda: look()["edge"].state == "running", 60, "the edge's answer")
+    found = look()
     assert found["edge"].pid == edge_pid(running)
     assert (found["hub"].state, found["hub"].pid, found["hub"].since) == ("stopped", None, None)
 
@@ -93,16 +97,19 @@ def test_up_after_a_killed_supervisor_puts_everything_right() -> None:
         daemon = psutil.Process(supervisor.daemon_pid(config))
         daemon.kill()
         wait_for(lambda: not alive(daemon), 60, "the supervisor's end")
-        states = {status.state for status in stack.status(config)}
+        states = states_of(config)
         # Who writes to the log ends: there is nobody who reads it.
         assert "orphaned" in states
         assert states <= {"orphaned", "stopped"}
         assert stack.up(config, print)
+        wait_for(lambda: states_of(config) == {"running"}, 60, "everybody's answer")
         after = {status.name: status for status in stack.status(config)}
-        assert {status.state for status in after.values()} == {"running"}
         assert all(after[name].pid not in (None, pid) for name, pid in before.items())
         assert not any(pid and psutil.pid_exists(pid) for pid in before.values())
-        assert not stack.up(config, print), "nothing is left to do"
+        wait_for(lambda: not stack.up(config, print), 60, "the end of what is left to do")
+        assert {name: status.pid for name, status in after.items()} == {
+            status.name: status.pid for status in stack.status(config)
+        }, "nothing was started again"
         assert packet_rules(config)
     finally:
         assert stack.down(config, print)
@@ -125,6 +132,10 @@ def test_a_user_that_another_instance_makes_at_the_same_time_is_there(
         assert pwd.getpwnam(name).pw_shell == "/usr/sbin/nologin"
     finally:
         subprocess.run(["userdel", name], check=True)
+
+
+def states_of(config: Config) -> set[str]:
+    return {status.state for status in stack.status(config)}
 
 
 def packet_rules(config: Config) -> list[str]:
