@@ -42,6 +42,13 @@ def log_in(page: Page, provider: Provider) -> None:
     page.get_by_role("button", name="Log in", exact=True).click()
 
 
+def use_key(page: Page, button: str) -> None:
+    """Before its scripts have come, which are the last of it, the page shows the button already."""
+    expect(page.get_by_role("button", name=button)).to_be_visible()
+    page.wait_for_load_state()
+    page.get_by_role("button", name=button).click()
+
+
 def log_out(page: Page, provider: Provider) -> None:
     page.goto(f"{provider.config.iam_url}/")
     page.get_by_role("button", name="Log out").click()
@@ -57,17 +64,17 @@ def test_a_passkey_logs_in_and_is_a_second_step_and_can_be_removed(
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Continue").click()
     page.get_by_label("Log in with it alone").check()
-    page.get_by_role("button", name="Add it").click()
+    use_key(page, "Add it")
     expect(page.get_by_text("Each lets you in once")).to_be_visible()
 
     log_out(page, provider)
-    page.get_by_role("button", name="Log in with a passkey").click()
+    use_key(page, "Log in with a passkey")
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
 
     log_out(page, provider)
     log_in(page, provider)
     expect(page.get_by_role("heading", name="Second step")).to_be_visible()
-    page.get_by_role("button", name="Use a passkey").click()
+    use_key(page, "Use a passkey")
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
 
     page.get_by_role("link", name="Second step at login").click()
@@ -87,6 +94,6 @@ def test_a_browser_without_the_key_says_so(provider: Provider, page: Page) -> No
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.goto(f"{provider.config.iam_url}/")
-    page.get_by_role("button", name="Log in with a passkey").click()
+    use_key(page, "Log in with a passkey")
     expect(page.get_by_role("alert")).to_contain_text("The key did not answer as it should")
     assert not [text for text in complaints if "Content Security Policy" in text]
