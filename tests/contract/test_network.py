@@ -115,8 +115,9 @@ def listening(*addresses: tuple[str, int]) -> Iterator[None]:
 
 
 def reaches(container: Any, address: str, port: int) -> bool:
-    """Whether the container can connect; a refusal must come at once."""
-    command = ["timeout", "5", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]
+    """Whether the container can connect; who is not refused and gets no answer tries for two
+    minutes (tcp(7), tcp_syn_retries)."""
+    command = ["timeout", "60", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]
     status: int = container.exec_run(command).exit_code
     assert status in (0, 1), f"no answer from {address}:{port}"
     return status == 0
@@ -231,9 +232,9 @@ def test_the_edge_and_the_hub_reach_servers(config: Config, container: Any) -> N
 
     def answer() -> bytes:
         try:
-            with socket.create_connection((own["IPAddress"], 8888), timeout=5) as connection:
+            with socket.create_connection((own["IPAddress"], 8888), timeout=20) as connection:
                 return connection.recv(5)
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, TimeoutError):
             return b""
 
     assert wait_for(answer, 60, "the server's answer") == b"hello"
