@@ -17,7 +17,7 @@ from tests.contract.storage_fixtures import Issuer, Store, eventually, new_confi
 
 # Seconds that keys are said to last: so few that whoever is at work asks for others.
 SOON = 8
-LATER = 20  # the same, where there is to be time to use them
+LATER = 40  # the same, where there is to be time to use them
 
 
 @pytest.fixture(scope="module")
