@@ -56,7 +56,7 @@ def test_pages_do_not_wait_for_it(server: SlowServer, tmp_path: Path) -> None:
     with running_provider(tmp_path, email=email) as provider, Browser(provider) as browser:
         reset = f"{provider.config.iam_url}/identity/reset/"
         assert browser.submit(browser.visit(reset), email="ada@example.org").status_code == 200
-        assert server.came.wait(30), "it is asked"
+        assert server.came.wait(60), "it is asked"
         assert server.taken == []
         assert browser.submit(browser.visit(reset), email="eve@example.org").status_code == 200
         assert undelivered.warnings(provider.config) == [], "nothing has failed"
