@@ -180,7 +180,7 @@ def test_directory_too_long_for_sockets(config: Config) -> None:
 def test_port_in_use_names_setting_and_program(tmp_path: Path) -> None:
     config = generate(tmp_path, first_port=free_ports())
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", free_ports(1)))  # which no connection is given
         other.listen()
         busy = changed(config, "ports", hub=other.getsockname()[1])
         (finding,) = network.check_ports(busy)

@@ -41,7 +41,7 @@ def agent(config: Config, **answers: Any) -> Iterator[threading.Event]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            assert drained.wait(10)
+            assert drained.wait(60)
             self.do_GET()
 
         def address_string(self) -> str:

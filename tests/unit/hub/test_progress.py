@@ -38,7 +38,7 @@ def test_a_waiting_watcher_gets_news_as_it_happens() -> None:
         watcher = asyncio.create_task(_first(progress, 1))
         await asyncio.sleep(0)
         progress.done("storage", "not available yet", state="late")
-        return await asyncio.wait_for(watcher, 5)
+        return await asyncio.wait_for(watcher, 60)
 
     assert asyncio.run(scenario())[0]["state"] == "late"
 
@@ -85,7 +85,7 @@ def test_a_waiting_watcher_sees_updates() -> None:
         progress.update("image", "Downloading", percent=1, share=0)
         await asyncio.sleep(0)
         progress.update("image", "Extracting", percent=2, share=0)
-        return await asyncio.wait_for(watcher, 5)
+        return await asyncio.wait_for(watcher, 60)
 
     assert [event["percent"] for event in asyncio.run(scenario())] == [1, 2]
 

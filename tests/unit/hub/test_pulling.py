@@ -49,7 +49,7 @@ class Engine:
 
     async def left(self) -> None:
         """Until nobody is connected."""
-        await asyncio.wait_for(asyncio.gather(*self._serving), 10)
+        await asyncio.wait_for(asyncio.gather(*self._serving), 60)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._serving.add(asyncio.create_task(self._serve(reader, writer)))
@@ -172,14 +172,21 @@ def test_an_engine_that_is_away_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("said", "sentence", "patience"),
-    [([GOES], "has stopped moving", 2), ([], "The registry does not answer", 0.05)],
+    [([GOES], "has stopped moving", 5), ([], "The registry does not answer", 0.05)],
     ids=["half way", "at once"],
 )
 def test_what_does_not_move_is_given_up(
-    tmp_path: Path, said: list[dict[str, Any]], sentence: str, patience: float
+    tmp_path: Path,
+    said: list[dict[str, Any]],
+    sentence: str,
+    patience: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """After two tries: each has to be long enough to hear what was said."""
+    monkeypatch.setattr(pulling, "BACK_OFF", (0,))
+
     async def scenario() -> None:
-        async with Engine(tmp_path / "e", *[events(*said, forever=True)] * 4) as engine:
+        async with Engine(tmp_path / "e", *[events(*said, forever=True)] * 2) as engine:
             with pytest.raises(StartFailure) as failure:
                 await _pull(engine, Progress(), patience)
         assert sentence in failure.value.jupyterhub_message
@@ -199,10 +206,10 @@ def test_a_queued_pull_waits_as_long_as_another_moves(tmp_path: Path) -> None:
 
         async def moves(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            for size in range(30):
+            for size in range(16):
                 detail = {"current": MB + size, "total": 2 * MB}
                 writer.write(_chunk(GOES | {"progressDetail": detail}))
-                await asyncio.sleep(0.2)  # all of it takes three times the other's patience
+                await asyncio.sleep(0.5)  # all of it takes longer than the other's patience
             finished.set()
             writer.write(b"0\r\n\r\n")
 
@@ -210,7 +217,7 @@ def test_a_queued_pull_waits_as_long_as_another_moves(tmp_path: Path) -> None:
             Engine(tmp_path / "1", queues) as queue,
             Engine(tmp_path / "2", moves) as moving,
         ):
-            await asyncio.gather(_pull(queue, Progress(), 2), _pull(moving, Progress(), 2))
+            await asyncio.gather(_pull(queue, Progress(), 6), _pull(moving, Progress(), 6))
         return queue.requests
 
     assert sum(line.startswith("POST") for line in asyncio.run(scenario())) == 1

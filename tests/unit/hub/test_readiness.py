@@ -15,6 +15,12 @@ from quaderno.hub.readiness import DRAINING, Readiness
 from tests.ports import free_ports
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is there answers at once, unless the machine is busy."""
+    monkeypatch.setattr("quaderno.hub.readiness._WITHIN", 60)
+
+
 class Server(ThreadingHTTPServer):
     """Answers everything with `status`."""
 

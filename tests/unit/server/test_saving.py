@@ -237,6 +237,6 @@ def test_storage_that_hangs_does_not_hold_up_the_report(
     never = threading.Event()
     monkeypatch.setattr(saving, "_copy", lambda *_: never.wait())
     monkeypatch.setattr(copies, "_names", lambda _: frozenset() if never.wait() else None)
-    report = saving.save(place, None, 1.0)
+    report = saving.save(place, None, 4.0)
     assert (report["copied"]["count"], left(report), report["failed"]) == (0, {"a.txt": "time"}, 1)
     never.set()

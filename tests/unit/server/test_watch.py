@@ -17,6 +17,7 @@ from tests.service.running import wait_for
 from tests.unit.server.small_hub import PREFIX, TOKEN, SmallHub
 
 STORAGE = {"state": "READY", "level": "ok", "message": "Everything is saved.", "refused": []}
+PATIENCE = 60  # seconds
 
 
 class Hub(SmallHub):
@@ -69,7 +70,7 @@ def log() -> Log:
 
 
 def test_it_tells_what_the_hub_says_and_keeps_the_token(hub: Hub, log: Log) -> None:
-    told = asyncio.run(Watch(hub.environment, log).health())
+    told = asyncio.run(Watch(hub.environment, log, PATIENCE).health())
     assert (told["level"], told["label"], told["storage"]) == ("ok", "Saved", STORAGE)
     assert told["login"]["expires_at"] == 1_900_000_000
     assert "secret" not in json.dumps(told)
@@ -86,7 +87,7 @@ def test_no_token_is_asked_for_again_within_minutes(
         for _ in range(times):
             await watching.health()
 
-    watching = Watch(hub.environment, log)
+    watching = Watch(hub.environment, log, PATIENCE)
     asyncio.run(look(3))
     assert hub.asked == {"GET storage": 3, "GET access-token": 1}
     now += watch.LOGIN_SERVES
@@ -103,7 +104,7 @@ def test_the_end_of_a_login_shows_soon_where_storage_is_refused(
 ) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    watching = Watch(hub.environment, log)
+    watching = Watch(hub.environment, log, PATIENCE)
     assert asyncio.run(watching.health())["login"]["ok"]
     ended = {"message": "The login of anna has ended: log in again."}
     hub.answers.update({"GET storage": (403, ended), "GET access-token": (403, ended)})
@@ -116,10 +117,10 @@ def test_the_end_of_a_login_shows_soon_where_storage_is_refused(
 
 def test_who_asks_at_the_same_time_shares_the_answer(hub: Hub, log: Log) -> None:
     async def several_tabs() -> list[Any]:
-        watching = Watch(hub.environment, log)
+        watching = Watch(hub.environment, log, PATIENCE)
         hub.speaks.clear()
         asking = [asyncio.ensure_future(watching.health()) for _ in range(5)]
-        await asyncio.to_thread(wait_for, lambda: hub.asked.total() == 2, 10, "two questions")
+        await asyncio.to_thread(wait_for, lambda: hub.asked.total() == 2, 30, "two questions")
         asking.pop().cancel()  # a tab that was closed
         hub.speaks.set()
         return await asyncio.gather(*asking)
@@ -132,7 +133,7 @@ def test_a_hub_that_is_away_is_one_line_in_the_log(hub: Hub, log: Log) -> None:
     environment = {**hub.environment}
 
     async def meanwhile() -> None:
-        watching = Watch(environment, log)
+        watching = Watch(environment, log, PATIENCE)
         environment["JUPYTERHUB_API_URL"] = "http://127.0.0.1:9/hub/api"
         for _ in range(3):
             told = await watching.health()
@@ -155,29 +156,29 @@ def test_a_silent_hub_is_waited_for_so_long_and_no_longer(hub: Hub, log: Log) ->
 @pytest.mark.parametrize("answer", [[], None, "READY", {}])
 def test_nonsense_from_the_hub_is_something_to_look_at(hub: Hub, log: Log, answer: Any) -> None:
     hub.answers["GET storage"] = (200, answer)
-    assert asyncio.run(Watch(hub.environment, log).health())["level"] == "warning"
+    assert asyncio.run(Watch(hub.environment, log, PATIENCE).health())["level"] == "warning"
 
 
 def test_refresh(hub: Hub, log: Log) -> None:
-    told = asyncio.run(Watch(hub.environment, log).refresh())
+    told = asyncio.run(Watch(hub.environment, log, PATIENCE).refresh())
     assert told == {"refreshed": True, "message": ""}
     assert hub.asked == {"POST storage/refresh": 1}
 
 
 def test_a_refresh_that_cannot_be_says_why(hub: Hub, log: Log) -> None:
     hub.answers["POST storage/refresh"] = (503, {"message": "The node agent does not answer."})
-    told = asyncio.run(Watch(hub.environment, log).refresh())
+    told = asyncio.run(Watch(hub.environment, log, PATIENCE).refresh())
     assert told == {"refreshed": False, "message": "The node agent does not answer."}
 
 
 def test_a_refresh_without_a_body_in_the_answer(hub: Hub, log: Log) -> None:
     hub.answers["POST storage/refresh"] = (204, None)
-    assert asyncio.run(Watch(hub.environment, log).refresh())["refreshed"] is True
+    assert asyncio.run(Watch(hub.environment, log, PATIENCE).refresh())["refreshed"] is True
 
 
 def test_cleaning_up(hub: Hub, log: Log) -> None:
-    told = asyncio.run(Watch(hub.environment, log).clean_up())
+    told = asyncio.run(Watch(hub.environment, log, PATIENCE).clean_up())
     assert told == {"allowed": True, "message": ""}
     hub.answers["POST storage/clean-up"] = (503, {"message": "The node agent does not answer."})
-    told = asyncio.run(Watch(hub.environment, log).clean_up())
+    told = asyncio.run(Watch(hub.environment, log, PATIENCE).clean_up())
     assert told == {"allowed": False, "message": "The node agent does not answer."}

@@ -36,6 +36,12 @@ def config(tmp_path: Path) -> Config:
     return quaderno_config.load(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is there answers at once, unless the machine is busy."""
+    monkeypatch.setattr(replication_lag, "_WITHIN", 60)
+
+
 @contextmanager
 def answering(port: int, text: str) -> Iterator[None]:
     """A server that says `text` whatever it is asked."""

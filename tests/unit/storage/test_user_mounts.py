@@ -66,7 +66,7 @@ async def waiting(
         user = UserMounts(config, HubKeys(config, client), mounts.plan(config, "alice"))
         user.servers = {"-"}
         user.run()
-        await user.wait(5)
+        await user.wait(60)
         assert user.state is State.WAIT_S3
         yield rclone
         user.detach()
