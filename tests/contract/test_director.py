@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -116,6 +117,16 @@ def led_to(endpoint: httpx.Client, cookie: str = "") -> str:
     return answer.text.split()[0] if answer.is_success else ""
 
 
+def all_led_to(endpoint: httpx.Client, cookie: str) -> set[str]:
+    """Where eight go: by weight in turn, or as the cookie says. A site that has not answered a look
+    in time, which is the machine's fault here, gets nobody till the next one."""
+    return {led_to(endpoint, cookie) for _ in range(8)}
+
+
+def spread_as_others(endpoint: httpx.Client, cookie: str) -> bool:
+    return all_led_to(endpoint, cookie) == {"bari", "cnaf"}
+
+
 def test_visitors_are_led_as_cookies_health_and_weights_say(
     config: Config, endpoint: httpx.Client
 ) -> None:
@@ -124,19 +135,21 @@ def test_visitors_are_led_as_cookies_health_and_weights_say(
         with bari:
             wait_for(lambda: led_to(endpoint, "bari") == "bari", 60, "a look at bari")
             wait_for(lambda: led_to(endpoint, "cnaf") == "cnaf", 60, "a look at cnaf")
-            assert {led_to(endpoint, "bari") for _ in range(8)} == {"bari"}
+            wait_for(lambda: all_led_to(endpoint, "bari") == {"bari"}, 60, "all of them at bari")
             wait_for(lambda: spread(endpoint) == (2, 6), 60, "visitors by weight")
             for unknown in ("roma", "barix", "xbari", ".ari"):
-                assert {led_to(endpoint, unknown) for _ in range(8)} == {"bari", "cnaf"}, unknown
+                wait_for(
+                    partial(spread_as_others, endpoint, unknown), 60, f"visitors with {unknown}"
+                )
             host = endpoint.base_url.netloc.decode()
             assert endpoint.get("/").text.endswith(f" {host}"), "sites see the endpoint's name"
             # Drained: nobody new, but whoever works there goes on.
             cnaf.ready = False
             wait_for(lambda: spread(endpoint) == (8, 0), 60, "the drain")
-            assert {led_to(endpoint, "cnaf") for _ in range(8)} == {"cnaf"}
+            wait_for(lambda: all_led_to(endpoint, "cnaf") == {"cnaf"}, 60, "all of them at cnaf")
         # Dead: the other takes over, ready or not.
         wait_for(lambda: led_to(endpoint, "bari") == "cnaf", 60, "the other site")
-        assert led_to(endpoint) == "cnaf"
+        wait_for(lambda: led_to(endpoint) == "cnaf", 60, "the other site for new ones")
     wait_for(lambda: led_to(endpoint) == "", 60, "the end of both")
 
 
