@@ -109,7 +109,7 @@ class Hub:
     def request(self, method: str, path: str) -> httpx.Response:
         url = f"http://127.0.0.1:{self.config.ports.hub}/hub/api{path}"
         headers = {"Authorization": f"token {self.token}"}
-        return httpx.request(method, url, headers=headers, timeout=30)
+        return httpx.request(method, url, headers=headers, timeout=90)
 
     def people(self) -> list[str]:
         return [

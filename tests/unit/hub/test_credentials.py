@@ -65,7 +65,7 @@ def ask() -> Iterator[Ask]:
     def asked(name: str, times: int) -> list[int]:
         url, headers = f"http://127.0.0.1:{port}/users/ada/s3-keys", {}
         headers["Authorization"] = f"token {made[name]}"
-        return [httpx.get(url, headers=headers).status_code for _ in range(times)]
+        return [httpx.get(url, headers=headers, timeout=60).status_code for _ in range(times)]
 
     with small_site.answering(web.Application(routes, **settings), port):
         yield asked
