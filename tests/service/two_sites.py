@@ -12,11 +12,12 @@ from typing import Any
 import docker
 import httpx
 import psutil
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from quaderno import components, process, supervisor
 from quaderno.config import Config, Ports
 from tests.chromium import CHROMIUM
+from tests.conftest import PATIENCE
 from tests.ports import free_ports
 from tests.service.link import Link
 from tests.service.running import Service, running_service
@@ -40,14 +41,14 @@ class TwoSites:
     def stored(self, name: str, path: str) -> str:
         """What a site's store has at `path`, below the name of a bucket; asked as root may."""
         port = self[name].config.ports.store_filer
-        return httpx.get(f"http://127.0.0.1:{port}/buckets/{path}").text
+        return httpx.get(f"http://127.0.0.1:{port}/buckets/{path}", timeout=60).text
 
     def names(self, name: str, directory: str) -> list[str]:
         """What a site's store has in a directory below the name of a bucket."""
         port = self[name].config.ports.store_filer
         url = f"http://127.0.0.1:{port}/buckets/{directory}"
-        found = httpx.get(url, headers={"Accept": "application/json"}).json()["Entries"] or []
-        return [entry["FullPath"].rsplit("/", 1)[1] for entry in found]
+        listed = httpx.get(url, headers={"Accept": "application/json"}, timeout=60).json()
+        return [entry["FullPath"].rsplit("/", 1)[1] for entry in listed["Entries"] or []]
 
     @property
     def url(self) -> str:
@@ -125,6 +126,13 @@ def browser_at(site: str, chromium: Browser) -> Iterator[Browser]:
         yield browser
     finally:
         browser.close()
+
+
+def sit_down(browser: Browser, **options: Any) -> BrowserContext:
+    """A person at this browser, as patient as all others."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE)
+    return context
 
 
 def kill_everything(config: Config) -> None:
