@@ -12,7 +12,7 @@ from typing import Any
 import docker
 import httpx
 import psutil
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from quaderno import components, process, supervisor
 from quaderno.config import Config, Ports
@@ -20,7 +20,7 @@ from tests.chromium import CHROMIUM
 from tests.conftest import PATIENCE
 from tests.ports import free_ports
 from tests.service.link import Link
-from tests.service.running import Service, running_service
+from tests.service.running import Service, running_service, wait_for
 
 ENDPOINT = "notebooks.example.org"  # a name of no machine: browsers are told where it leads
 SITES = ("bari", "cnaf")
@@ -167,10 +167,18 @@ def choose(page: Page, site: str) -> None:
     """Go there, unless it is where the server options are already."""
     here = page.get_by_role("heading", name=f"You are at {site}")
     other = page.get_by_role("button", name=f"Go to {site}")
-    expect(here.or_(other)).to_be_visible()
+    wait_for(lambda: offers(page, here.or_(other)), 60, f"an offer of {site}")
     if other.is_visible():
         other.click()
     expect(here).to_be_visible(timeout=60_000)
+
+
+def offers(page: Page, wanted: Locator) -> bool:
+    """Whether a page has `wanted`, which is looked for anew: a site that is slow to answer is not
+    offered."""
+    if not wanted.is_visible():
+        page.reload()
+    return wanted.is_visible()
 
 
 def leads_to(site: str, page: Page, url: str) -> bool:
