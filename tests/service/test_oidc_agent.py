@@ -14,7 +14,7 @@ from jupyterhub.crypto import CryptKeeper
 
 from tests.service import http_person
 from tests.service.kernel import Kernel
-from tests.service.running import Hub, Service
+from tests.service.running import Hub, Service, wait_for
 from tests.service.terminal import PEOPLE, own_token, printed, servers, terminal
 
 
@@ -55,7 +55,7 @@ def test_oidc_token_prints_a_token_of_that_person(service: Service, username: st
     assert issuer == service.config.issuer
     assert int(expires_at) == pytest.approx(found["exp"], abs=10)
     asked = f"Access token of {username} for Server at /user/{username}/, audience as issued"
-    assert asked in log(service)
+    wait_for(lambda: asked in log(service), 60, "the record")
     assert token not in log(service)
 
 
@@ -82,7 +82,8 @@ def test_kernels_get_tokens_and_keys(service: Service) -> None:
 def test_an_allowed_audience_is_given(service: Service, audience: str) -> None:
     token = printed(service, "ada", f"oidc-token --aud {audience} infncloud")
     assert claims(token)["aud"] in (audience, [audience])
-    assert f'for Server at /user/ada/, audience ["{audience}"]' in log(service)
+    asked = f'for Server at /user/ada/, audience ["{audience}"]'
+    wait_for(lambda: asked in log(service), 60, "the record")
     assert printed(service, "ada", f"oidc-token --aud {audience} infncloud") == token
 
 

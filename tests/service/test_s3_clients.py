@@ -55,7 +55,7 @@ def test_all_these_needed_one_answer_a_minute_of_the_hub_which_is_on_record(
     header = '"Authorization: $(cat $AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE)"'
     name = printed(service, "ada", f"curl -s -H {header} {key}")
     assert name.startswith("ASIA")
-    given = log(service).count(AUDIT) - before.given
+    given = wait_for(lambda: log(service).count(AUDIT) - before.given, 60, "the record")
     assert 1 <= given <= 1 + (time.monotonic() - before.at) / CONFIRMED_FOR
     assert name not in log(service)
 
@@ -105,7 +105,8 @@ def test_a_store_that_hangs_is_named_in_time(service: Service) -> None:
     assert (answer.status_code, answer.json()["message"]) == (503, words)
     assert (status, words in output) == (1, True)
     assert {client: said for client, said in hung.items() if said[0] in (0, 124)} == {}
-    assert ask(service, own_token(service, "ada")).status_code == 200
+    token = own_token(service, "ada")
+    wait_for(lambda: ask(service, token).is_success, 60, "keys of a store that goes on")
     wait_for(lambda: terminal(service, "ada", clients.READING["boto3"])[1] == "45", 60, "the store")
 
 
