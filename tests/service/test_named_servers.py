@@ -15,10 +15,12 @@ HEADING = "Server options: small-one"
 
 @pytest.fixture(scope="module", autouse=True)
 def first_server(service: Service, hub: Hub) -> Iterator[None]:
-    """Ada's; afterwards she has no other."""
+    """Ada's, started anew, whatever ran before; afterwards she has no other."""
     http_person.log_in(service, "ada")
-    if not hub.ready("ada"):
-        hub.start("ada", image="base", cpu=1, memory="2G")
+    if hub.running("ada"):
+        hub.stop("ada")
+    hub.start("ada", image="base", cpu=1, memory="2G")
+    service.await_storage("ada")
     yield
     for name in hub.servers("ada"):
         if name:
@@ -121,7 +123,7 @@ def _seen_in(container: object) -> str:
 def test_an_operator_sees_the_servers_and_stops_one(service: Service, hub: Hub) -> None:
     options = {"image": "base", "cpu": 0.5, "memory": "1G"}
     assert hub.request("POST", "/users/ada/servers/odd", json=options).is_success
-    wait_for(lambda: hub.servers("ada").get("odd", {}).get("ready"), 60, "the server odd")
+    wait_for(lambda: hub.servers("ada").get("odd", {}).get("ready"), 180, "the server odd")
     listed = json.loads(service.quaderno("server", "list", "--json").stdout)
     image = service.config.servers.images[0].reference
     found = [

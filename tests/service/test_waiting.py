@@ -9,6 +9,7 @@ import yaml
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from quaderno import config as quaderno_config
+from tests.conftest import PATIENCE
 from tests.service import http_person, people
 from tests.service.barriers import barriers, tab_to
 from tests.service.running import Hub, Service, wait_for
@@ -26,8 +27,8 @@ def little_room(service: Service, hub: Hub) -> Iterator[None]:
     settings["servers"]["room"] = {"memory": ROOM / docker.from_env().info()["MemTotal"]}
     for username in ("ada", "bob"):
         http_person.log_in(service, username)
-        if hub.running(username):
-            hub.stop(username)
+    for somebody in hub.request("GET", "/users", params={"state": "active"}).json():
+        hub.stop(somebody["name"])
     hub.start("ada", image="base", cpu=0.5, memory="2G")  # which the form offers again
     hub.stop("ada")
     file.write_text(yaml.safe_dump(settings))
@@ -111,6 +112,7 @@ def test_all_of_it_works_without_scripts(
     if not hub.running("bob"):
         hub.start("bob", image="base", cpu=0.5, memory="2G")
     context = chromium.new_context(java_script_enabled=False)
+    context.set_default_timeout(PATIENCE)
     try:
         page = context.new_page()
         people.log_in(page, service, "ada")
