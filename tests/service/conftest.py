@@ -46,6 +46,7 @@ def adas_server(service: Service, hub: Hub) -> Iterator[None]:
     http_person.log_in(service, "ada")
     if not hub.running("ada"):
         hub.start("ada")
+    service.await_storage("ada")
     yield
     if hub.running("ada"):
         hub.stop("ada")

@@ -126,6 +126,12 @@ class Service:
         with httpx.Client(transport=transport, base_url="http://agent", timeout=60) as client:
             return client.get(path).json()
 
+    def await_storage(self, username: str) -> None:
+        """Wait until a person's files are there: a server that starts waits for them, but not
+        for long."""
+        path = f"/users/{username}"
+        wait_for(lambda: self.agent(path)["state"] == "READY", 60, f"the storage of {username}")
+
     def inside(self, username: str, code: str, check: bool = True) -> tuple[int, str]:
         """Run Python `code` in a user's container, as the server would."""
         container = self.container(username)

@@ -18,6 +18,7 @@ def servers(service: Service, hub: Hub, **options: Any) -> Iterator[None]:
         if hub.running(username):
             hub.stop(username)
         hub.start(username, **options)
+        service.await_storage(username)
     yield
     for username in PEOPLE:
         if hub.running(username):

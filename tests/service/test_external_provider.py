@@ -34,6 +34,7 @@ def log_in(service: Service, subject: str) -> None:
 
 
 WRITE = "open('/workarea/cloud_storage/{0}/whose.txt', 'w').write('{0}')"
+STORED = "import boto3; boto3.client('s3').head_object(Bucket='{0}', Key='whose.txt')"
 READ = """
 import boto3
 from botocore.exceptions import ClientError
@@ -57,9 +58,12 @@ def test_twins_have_storage_of_their_own(service: Service) -> None:
     for subject, name in zip(TWINS, (one, other), strict=True):
         log_in(service, subject)
         hub.start(name)
+        service.await_storage(name)
         service.inside(name, WRITE.format(name))
+        # It counts as one that waits only some time after it was closed.
+        stored = STORED.format(name)
         wait_for(
-            lambda name=name: service.agent(f"/users/{name}")["pending"]["files"] == 0,  # type: ignore[misc]
+            lambda name=name, stored=stored: service.inside(name, stored, check=False)[0] == 0,  # type: ignore[misc]
             60,
             "the upload",
         )

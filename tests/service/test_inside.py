@@ -24,6 +24,7 @@ def two_servers(service: Service, hub: Hub) -> Iterator[None]:
         if hub.running(username):
             hub.stop(username)
         hub.start(username, cpu=0.5, memory="1G")
+        service.await_storage(username)
     yield
     for username in ("ada", "bob"):
         if hub.running(username):
@@ -301,6 +302,7 @@ def test_what_outlives_a_server(service: Service, hub: Hub) -> None:
     service.inside("ada", write)
     hub.stop("ada")
     hub.start("ada")
+    service.await_storage("ada")
     read = (
         "import os\n"
         "print([place for place in ('cloud_storage/ada', 'local', '.')"

@@ -52,7 +52,7 @@ def body(page: Page) -> Locator:
 
 
 def keys(service: Service) -> set[str]:
-    listed = object_store(service, "bob").client.list_objects_v2(Bucket="bob")["Contents"]
+    listed = object_store(service, "bob").client.list_objects_v2(Bucket="bob").get("Contents", [])
     return {entry["Key"] for entry in listed}
 
 
@@ -96,6 +96,7 @@ def test_settings_and_tabs_are_there_in_the_next_server(
     wait_for(lambda: b"s3_boto3.py" in (store.read("bob", TABS) or b""), 60, "the upload")
     hub.stop("bob")
     hub.start("bob")
+    service.await_storage("bob")  # its settings are read when JupyterLab opens
     page = open_lab()
     expect(body(page)).to_have_attribute("data-jp-theme-name", "JupyterLab Dark", timeout=SOON)
     expect(page.locator(tabs)).to_be_visible(timeout=SOON)

@@ -32,8 +32,9 @@ def page(service: Service, person: Callable[[], BrowserContext], cleo: str) -> P
 
 
 @pytest.fixture
-def server(page: Page, hub: Hub, cleo: str) -> Iterator[None]:
+def server(service: Service, page: Page, hub: Hub, cleo: str) -> Iterator[None]:
     hub.start(cleo)
+    service.await_storage(cleo)
     yield
     hub.stop(cleo)
 
@@ -60,11 +61,12 @@ def test_a_quota_from_the_first_file_to_the_clean_up(
     status, output = service.inside("cleo", WRITE % ("more", 1), check=False)
     assert status != 0
     assert "Read-only file system" in output
-    told = json.loads(service.quaderno("status", "--json").stdout)["storage"]
+    # Whether each component answers at once is no matter here.
+    told = json.loads(service.quaderno("status", "--json", check=False).stdout)["storage"]
     (mine,) = [user for user in told if user["user"] == "cleo"]
     assert mine["quota"]["limit"] == 8 << 20
     assert mine["quota"]["full"]
-    assert "of 8 MB used" in service.quaderno("status").stdout
+    assert "of 8 MB used" in service.quaderno("status", check=False).stdout
 
     button.click()
     expect(card).to_contain_text("minutes you can delete files", timeout=SOON)

@@ -156,6 +156,7 @@ def test_whoever_is_removed_loses_servers_and_no_file(service: Service, person: 
     page.get_by_role("button", name="I accept").click()
     people.authorize(page)
     people.start_server(page, service, "joan")
+    service.await_storage("joan")
     service.inside("joan", "open('/workarea/only-here.txt', 'w').write('kept')")
     page.close()
     own = Hub(service.config.public_url, _server_token(service, "joan"))
@@ -182,6 +183,7 @@ def test_whoever_is_removed_loses_servers_and_no_file(service: Service, person: 
     service.quaderno("group", "add", "/ops", "joan")
     page.goto(service.config.public_url)
     people.start_server(page, service, "joan")
+    service.await_storage("joan")
     saved = "glob.glob('/workarea/cloud_storage/joan/saved/*/only-here.txt')"
     assert service.inside("joan", f"import glob; print(open({saved}[0]).read())")[1] == "kept"
 
@@ -213,7 +215,8 @@ def _away(service: Service) -> Iterator[None]:
     try:
         yield
     finally:
-        for process in processes:
+        # The workers first: their parent kills those that it has not heard of for half a minute.
+        for process in reversed(processes):
             process.send_signal(signal.SIGCONT)
 
 
@@ -240,6 +243,7 @@ def test_while_the_login_service_is_away_the_destination_is_kept(
             page.get_by_role("heading", name="The login service does not answer")
         ).to_be_visible()
         screenshot(page, "unreachable")
+    wait_for(lambda: httpx.get(login, timeout=60).is_redirect, 60, "the end of it")
     page.get_by_role("link", name="Try again").click()
     _first_login(page, "hedy")
     page.wait_for_url(f"{service.config.public_url}/hub/token")
