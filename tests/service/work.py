@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tests.service.kernel import Kernel
@@ -78,7 +78,8 @@ class Work:
     def _stored(self, store: ObjectStore, bucket: str) -> int:
         try:
             text = store.read(bucket, self._notebook)
-        except ClientError:  # a store that has just begun does not know all of its volumes yet
+        # A store that has just begun does not know all of its volumes yet, and the edge not of it.
+        except (BotoCoreError, ClientError):
             return -1
         cells = [int("".join(cell["source"])) for cell in json.loads(text)["cells"]] if text else []
         assert cells == list(range(len(cells)))
