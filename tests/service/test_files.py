@@ -107,7 +107,7 @@ def test_files_from_the_upload_to_the_link(
     page.get_by_label("The link lives for").select_option("300")
     page.get_by_role("button", name="Make a link").click()
     shared = page.get_by_label("Link", exact=True).input_value()
-    assert httpx.get(shared).content == files["größe #1?.csv"]
+    assert httpx.get(shared, timeout=60).content == files["größe #1?.csv"]
     screenshot(page, "web-file")
     page.get_by_role("button", name="Publish a copy").click()
     expect(page.get_by_role("link", name="größe #1?.csv", exact=True)).to_be_visible()
