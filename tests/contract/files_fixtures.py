@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -23,6 +24,9 @@ from tests.contract.storage_fixtures import (
     json_server,
     new_config,
 )
+
+# What somebody gets who has an address and nothing else; beside other tests, not within 5 seconds.
+anybody = partial(httpx.request, timeout=60)
 
 
 class LoginHub:

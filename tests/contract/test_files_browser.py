@@ -192,6 +192,7 @@ def test_the_bar_says_so_from_80_per_cent_on_and_times_are_local(
         storage_state=context.storage_state(),
         base_url=world.config.public_url,
     )
+    far.set_default_timeout(PATIENCE)
     far.route(re.compile("/hub/(quaderno/)?static/"), _hub_static)
     page = far.new_page()
     page.goto(pages.link("", prefix="when/"))

@@ -6,14 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 from botocore.exceptions import ClientError
 
 from quaderno import names
 from quaderno.files import pages, sharing
 from quaderno.storage import buckets, sts
-from tests.contract.files_fixtures import Visitor, World, running_world
+from tests.contract.files_fixtures import Visitor, World, anybody, running_world
 from tests.contract.test_files import names_on, sentence
 
 
@@ -119,7 +118,7 @@ def test_a_bucket_is_shared_with_one_person_and_no_more(world: World) -> None:
         assert names_on(reading) == ["a.txt"]
         assert "New folder" not in reading.text
         link = bob.see("download", area=f"{bucket}:read", key="a.txt").headers["location"]
-        assert httpx.get(link).content == b"a"
+        assert anybody("GET", link).content == b"a"
         crafted = bob.submit("new-folder", area=f"{bucket}:write", prefix="", name="b")
         assert crafted.status_code == 403, "the store decides, not the address"
 
@@ -177,7 +176,7 @@ def test_a_policy_of_ones_own_opens_a_further_bucket_and_no_other(world: World) 
     assert alice.submit("new-bucket", name="open").status_code == 303
     world.s3.put_object(Bucket=bucket, Key="k", Body=b"for all")
     address = f"{world.config.store_endpoint}/{bucket}/k"
-    assert httpx.get(address).status_code == 403
+    assert anybody("GET", address).status_code == 403
 
     def policy(of: str) -> str:
         statement = {
@@ -196,14 +195,14 @@ def test_a_policy_of_ones_own_opens_a_further_bucket_and_no_other(world: World) 
         with pytest.raises(ClientError, match="InvalidPolicyDocument"):
             world.s3.put_bucket_policy(Bucket=bucket, Policy=policy(of))
     world.s3.put_bucket_policy(Bucket=bucket, Policy=policy(bucket))
-    assert httpx.get(address).content == b"for all"
-    assert httpx.put(address, content=b"x").status_code == 403
-    assert httpx.delete(address).status_code == 403
+    assert anybody("GET", address).content == b"for all"
+    assert anybody("PUT", address, content=b"x").status_code == 403
+    assert anybody("DELETE", address).status_code == 403
     assert "Its policy was not made on this page" in alice.see("buckets").text
     refused = alice.submit("share-bucket", bucket=bucket, person="bob", how="read")
     assert "has a policy that was not made here" in sentence(refused)
     world.s3.delete_bucket_policy(Bucket=bucket)
-    assert httpx.get(address).status_code == 403
+    assert anybody("GET", address).status_code == 403
 
 
 def test_nobodys_notices_stand_in_the_way_of_others(world: World) -> None:

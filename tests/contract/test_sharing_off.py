@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from botocore.exceptions import ClientError
 
 from quaderno import names
 from quaderno.storage import buckets
+from tests.contract.files_fixtures import anybody
 from tests.contract.storage_fixtures import Issuer, Store, new_config
 
 
@@ -28,18 +28,18 @@ def test_what_was_open_is_closed_and_stays_so(tmp_path: Path) -> None:
             alice: Any = buckets.client(config, issuer.keys("alice"))
             _open(alice)
             alice.create_bucket(Bucket="alice--own")
-            assert httpx.get(address).content == b"for all"
+            assert anybody("GET", address).content == b"for all"
             store.stop()
             store = Store(closed)
             store.start()
-            assert httpx.get(address).status_code == 403
+            assert anybody("GET", address).status_code == 403
             assert _notices(store) == []
             kept = alice.get_object(Bucket="alice--open", Key="k")["Body"].read()
             assert kept == b"for all"
             store.stop()
             store = Store(config)
             store.start()
-            assert httpx.get(address).status_code == 403, "allowed again, it is not open again"
+            assert anybody("GET", address).status_code == 403, "allowed again, it is not open again"
             with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
                 alice.get_bucket_policy(Bucket="alice--open")
         finally:
@@ -58,5 +58,5 @@ def _open(s3: Any) -> None:
 
 def _notices(store: Store) -> list[str]:
     filer = f"http://127.0.0.1:{store.config.ports.store_filer}/buckets/{names.NOTICES}/"
-    answer = httpx.get(filer, headers={"Accept": "application/json"}).json()
+    answer = anybody("GET", filer, headers={"Accept": "application/json"}).json()
     return [each["FullPath"] for each in answer["Entries"] or ()]
