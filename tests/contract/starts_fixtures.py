@@ -119,8 +119,10 @@ class Starts:
         spawner.orm_spawner.state = spawner.get_state()
 
     def build(self, command: list[str]) -> str:
-        """An image with Debian's perl and `command`."""
-        text = f"FROM {PARENT}\nCMD {json.dumps(command)}"
+        """An image with Debian's perl and `command`; no other test has the same one, which would go
+        with it."""
+        mine = f"LABEL quaderno-test={self.config.instance}"
+        text = f"FROM {PARENT}\n{mine}\nCMD {json.dumps(command)}"
         reference = self._reference()
         self.engine.images.build(fileobj=io.BytesIO(text.encode()), tag=reference, rm=True)
         return reference

@@ -35,10 +35,12 @@ while (my $client = $listener->accept) {
     close $client;
 }
 """
+# First what no other image has: the engine deletes an image's steps with it, and would take those
+# that it has found for another worker's build to begin with.
 _DOCKERFILE = """
 FROM debian:bookworm-slim
-COPY server.pl /
 COPY layer /
+COPY server.pl /
 CMD ["perl", "/server.pl"]
 """
 

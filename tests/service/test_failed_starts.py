@@ -35,12 +35,14 @@ def ada_has_no_server(service: Service, hub: Hub) -> None:
 
 @pytest.fixture
 def build(service: Service) -> Iterator[Build]:
-    """Builds an image of one's own from a Dockerfile; removed afterwards."""
+    """Builds an image of one's own from a Dockerfile; removed afterwards. No other test has the
+    same one, which would go with it."""
     engine = docker.from_env()
     built: list[str] = []
 
     def from_dockerfile(text: str) -> str:
         reference = f"quaderno-test/{service.config.instance}:{len(built)}"
+        text = text.replace("\n", f"\nLABEL quaderno-test={service.config.instance}\n", 1)
         engine.images.build(fileobj=io.BytesIO(text.encode()), tag=reference, rm=True)
         built.append(reference)
         return reference
