@@ -142,7 +142,7 @@ def test_two_starts_at_once_make_one_server(service: Service, hub: Hub) -> None:
         )
     # JupyterHub answers the others with 500 when they come in the same moment.
     assert set(answers) & {201, 202}, answers
-    wait_for(lambda: hub.ready("ada"), 60, "the server")
+    wait_for(lambda: hub.ready("ada"), 180, "the server")
     assert len([thing for thing in service.leftovers("ada") if "container" in thing]) == 1
     hub.stop("ada")
     nothing_is_left(service)
@@ -154,7 +154,7 @@ def test_a_restarted_hub_goes_on_with_a_start(service: Service, hub: Hub, build:
     (container,) = wait_for(lambda: service.containers("ada"), 60, "the container")
     supervisor.restart_component(service.config, "hub")
     wait_for(service.all_running, 120, "the hub")
-    wait_for(lambda: hub.ready("ada"), 60, "the server")
+    wait_for(lambda: hub.ready("ada"), 180, "the server")
     assert service.container("ada").id == container.id
     hub.stop("ada")
     hub.start("ada", image="base")  # her last choice is not to be one that is removed
