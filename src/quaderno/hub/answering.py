@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from docker import APIClient
 
-from quaderno.hub import server_log, start_failures
+from quaderno.hub import endings, server_log, start_failures
 from quaderno.hub.failures import Cause, StartFailure
 from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.pulling import connection
@@ -123,7 +123,7 @@ class Beginning:
 
     async def _ended(self) -> None:
         """Raises StartFailure unless it runs after all."""
-        state = (await self._docker("inspect_container", self._container))["State"]
+        state = (await endings.described(self._docker, self._container))["State"]
         if state["Running"]:
             return
         lines = await self._last_lines()

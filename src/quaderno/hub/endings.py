@@ -1,11 +1,18 @@
-"""Why a server ended that nobody stopped: what the engine says of its container; pure."""
+"""Why a server ended that nobody stopped: what the engine says of its container; all but the asking
+is pure."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 # Seconds from an engine's start until it has written down which containers ended without it.
 _WRITTEN_DOWN = 60
+# The exit status of what was killed by SIGKILL, as by the kernel for its memory, and the seconds in
+# which an engine hears of the memory, too: containerd may tell it of the end before, or not at all
+# (github.com/containerd/containerd/pull/12714).
+_KILLED, _HEARD = 137, 1.0
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,20 @@ class Ending:
 
 
 GONE = Ending("ended", "its container is gone")
+
+
+async def described(docker: Callable[..., Awaitable[Any]], container: str) -> dict[str, Any]:
+    """The Docker Engine API's description of a container; of one that was killed, once the engine
+    knows whether that was for its memory.
+
+    `docker` calls the engine in a thread; raises what it raises.
+    """
+    inspected: dict[str, Any] = await docker("inspect_container", container)
+    state = inspected["State"]
+    if not state["Running"] and state["ExitCode"] == _KILLED and not state["OOMKilled"]:
+        await asyncio.sleep(_HEARD)
+        inspected = await docker("inspect_container", container)
+    return inspected
 
 
 def ending(inspected: dict[str, Any], engine_since: str | None) -> Ending:

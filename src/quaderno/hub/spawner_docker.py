@@ -284,7 +284,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
         if not self.object_id:
             return 0  # none was created, or its start was never completed
         try:
-            inspected = await self.docker("inspect_container", self.object_name)
+            inspected = await endings.described(self.docker, self.object_name)
         except NotFound:
             return 0
         except ENGINE_ERRORS as error:
