@@ -34,7 +34,7 @@ from quaderno.hub.options import ServerOptions
 LABEL = "quaderno.check"
 _PREFIX = "/user/quaderno-check/"
 _LOOK_EVERY = 0.2  # seconds
-_PATIENCE = 30.0  # seconds, for a program in the container
+_PATIENCE = 30.0  # seconds, for a program in the container, or a server that answers already
 _LISTENING = "0A"  # state of a socket in /proc/net/tcp (proc(5))
 _ENGINES_DNS = ipaddress.ip_address("127.0.0.11")
 _CPU_PERIOD = 100_000  # microseconds
@@ -170,7 +170,7 @@ class _Trial:
         self, container: str, http: httpx.Client, answer: httpx.Response, seen: Observed
     ) -> Observed:
         try:
-            open_status = http.get("api/contents").status_code
+            open_status = http.get("api/contents", timeout=_PATIENCE).status_code
         except httpx.TransportError:
             open_status = None
         return replace(
