@@ -166,6 +166,13 @@ class Starts:
         self.engine.close()
 
 
+async def known(spawner: Any) -> None:
+    """Once the engine has said what the machine has, for which a start waits 2 seconds only."""
+    async with asyncio.timeout(60):
+        while not spawner.free():
+            await spawner.look_at_engine()
+
+
 async def told(spawner: Any, words: str) -> None:
     """Once the page of the start says so."""
     async with aclosing(spawner.progress()) as events:

@@ -12,7 +12,7 @@ from quaderno.config.choices import GpuChoice
 from quaderno.hub import options
 from quaderno.hub.failures import StartFailure
 from quaderno.images.parent import ensure_parent
-from tests.contract.starts_fixtures import SERVES, Starts, running_starts, told
+from tests.contract.starts_fixtures import SERVES, Starts, known, running_starts, told
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_each_gpu_is_one_servers_and_others_wait_in_a_line_of_their_own(starts: 
         return options.ServerOptions("lab:1", 1, 2**30, gpu, wait)
 
     async def story() -> None:
-        await one.look_at_engine()
+        await known(one)
         await one.wait_for_room(chosen(1))
         assert one.gpus == ("0",)
         with pytest.raises(StartFailure) as failed:

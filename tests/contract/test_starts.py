@@ -18,7 +18,15 @@ from quaderno.hub import answering
 from quaderno.hub.failures import StartFailure
 from quaderno.hub.reconciler import Reconciler
 from quaderno.images.parent import ensure_parent
-from tests.contract.starts_fixtures import LEAST_MEMORY, MANY, SERVES, WHO, Starts, running_starts
+from tests.contract.starts_fixtures import (
+    LEAST_MEMORY,
+    MANY,
+    SERVES,
+    WHO,
+    Starts,
+    known,
+    running_starts,
+)
 from tests.held_engine import held_engine
 from tests.ports import free_ports
 
@@ -104,6 +112,7 @@ def test_less_memory_than_the_engine_gives_is_named_by_its_words(starts: Starts,
 def test_what_the_machine_does_not_have_is_refused_before_anything_is_made(
     starts: Starts, ada: Any
 ) -> None:
+    starts.runner.run(known(ada))
     with pytest.raises(StartFailure) as failed:
         starts.start(ada, starts.build(["perl", "-e", SERVES]), cpu=MANY)
     assert failed.value.reason == "options"
