@@ -16,7 +16,7 @@ from quaderno import config as quaderno_config
 from quaderno import director, process
 from quaderno.config import Config, Ports
 from quaderno.storage import replication, replication_lag
-from tests.contract.storage_fixtures import Program, Store
+from tests.contract.storage_fixtures import Program, Store, eventually
 from tests.ports import free_ports
 
 COUNT = len(Ports.model_fields)
@@ -126,3 +126,9 @@ def running_sites(directory: Path) -> Iterator[tuple[Site, Site]]:
             program.stop()
         each.client.close()
         shutil.rmtree(each.config.dir)
+
+
+def both_have(sites: tuple[Site, Site], name: str, content: bytes) -> None:
+    """Wait until the object is the same at both; it may be that they are being linked."""
+    for each in sites:
+        eventually(lambda e=each: e.read(name) == content, 90, f"{name}, everywhere")  # type: ignore[misc]

@@ -6,15 +6,10 @@ from typing import Any
 import grpc
 
 from quaderno.storage import filer_messages
-from tests.contract.replication_fixtures import Site
+from tests.contract.replication_fixtures import Site, both_have
 from tests.contract.storage_fixtures import eventually
 
 HOUR = 3600  # seconds
-
-
-def both_have(sites: tuple[Site, Site], name: str, content: bytes) -> None:
-    for each in sites:
-        eventually(lambda e=each: e.read(name) == content, 60, f"{name}, everywhere")  # type: ignore[misc]
 
 
 def ask(channel: grpc.Channel, method: str, **fields: Any) -> Any:

@@ -7,13 +7,8 @@ import pytest
 
 from quaderno.storage import buckets
 from quaderno.storage.objects import Objects
-from tests.contract.replication_fixtures import Site
-from tests.contract.storage_fixtures import Issuer, eventually
-
-
-def both_have(sites: tuple[Site, Site], name: str, content: bytes) -> None:
-    for each in sites:
-        eventually(lambda e=each: e.read(name) == content, 60, f"{name}, everywhere")  # type: ignore[misc]
+from tests.contract.replication_fixtures import Site, both_have
+from tests.contract.storage_fixtures import Issuer
 
 
 @pytest.fixture
