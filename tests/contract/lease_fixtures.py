@@ -83,7 +83,9 @@ def all_sent(node: Node, user: str) -> bool:
 
 
 def said_to_be_clean(node: Node, user: str) -> bool:
-    """All is sent, and the lease says so: who looks at it later may take the storage by himself."""
+    """All is sent, and the lease says so for good, if it has spoken of unsent files before: who
+    looks at it later may take the storage by himself. Before that, word of them may be on its way.
+    """
     found = lease(node, user)
     return bool(all_sent(node, user) and found and not found.files)
 

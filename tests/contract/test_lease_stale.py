@@ -123,6 +123,9 @@ def test_where_both_changed_a_file_both_versions_are_kept(hasty: Pair) -> None:
         root = first.ready(user)
         for name in ("both.txt", "mine.txt"):
             assert as_user(PUT, root / user, name, "old") == ""
+        with said_to_be_dirty(first, user):
+            pass
+    for user in people:
         eventually(lambda u=user: first.has_sent(u, "both.txt", "mine.txt"), 60, "it is known")  # type: ignore[misc]
         eventually(lambda u=user: said_to_be_clean(first, u), 60, "all is sent")  # type: ignore[misc]
     with said_to_be_dirty(first, "iris"):
@@ -173,6 +176,9 @@ def test_a_node_that_was_killed_finds_what_changed_meanwhile(hasty: Pair) -> Non
     first, second = hasty
     root = first.ready("judy")
     assert as_user(WRITE, root / "judy", "first.txt") == ""
+    with said_to_be_dirty(first, "judy"):
+        pass
+    eventually(lambda: first.has_sent("judy", "first.txt"), 60, "it is known")
     eventually(lambda: said_to_be_clean(first, "judy"), 60, "all is sent")
     first.faults.switch("away")
     assert as_user(PUT, root / "judy", "both.txt", "of the first") == ""
