@@ -75,8 +75,11 @@ def written_in_outage(node: Node, user: str, names: list[str]) -> dict[str, Path
     """Descriptions of changed files whose rclone is dead, and whose agent is not there."""
     root, plan = node.ready(user), mounts.plan(node.config, user)
     assert list((root / user).iterdir()) is not None  # known from now on
+    eventually(lambda: pending(node, user) == 0, 60, "what was written before is sent")
     node.faults.switch("away")
     as_user(f"for name in {names!r}: open(name, 'w').write('text of ' + name)", root / user)
+    # rclone writes the description once more when it is told of a file's closing.
+    eventually(lambda: pending(node, user) == len(names), 60, "all are closed")
     start_again(node, user)
     metas = cache.description_root(plan, plan.areas[0])
     return {name: metas / name for name in names}
@@ -231,9 +234,14 @@ def test_saving_goes_on_while_the_store_is_away(
     record_property("median_seconds_of_a_save", statistics.median(seconds))
     assert statistics.median(seconds) <= limit(1, 30)
     assert max(seconds) <= limit(5, 30)
-    state = eventually(lambda: (s := node.state("erin"))["level"] == "warning" and s, 60, "told")
+    state: dict[str, Any] = eventually(
+        lambda: (
+            (s := node.state("erin"))["level"] == "warning" and s["pending"]["files"] == 50 and s
+        ),
+        60,
+        "told of all",
+    )
     assert state["state"] == "READY"
-    assert state["pending"]["files"] == 50
     assert state["pending"]["bytes"] == 200
     assert state["pending"]["oldest"] >= OUTAGE / 2
     assert "does not take them" in state["message"]
@@ -286,7 +294,7 @@ def test_a_stop_uploads_first_and_never_unmounts_what_is_not(
     node.release("gina")
     eventually(lambda: "does not take" in node.state("gina")["reason"], 60, "it says why")
     assert mount_table.below(root)
-    assert node.state("gina")["pending"]["files"] == 5
+    eventually(lambda: pending(node, "gina") == 5, 60, "all five wait")
     lease = node.s3("gina").get_object(Bucket="scratch", Key=leases.key("gina"))["Body"].read()
     assert json.loads(lease)["node"] == node_id(node.config)
     node.faults.switch("pass")
