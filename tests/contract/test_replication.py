@@ -58,6 +58,10 @@ def contents(site: Site, name: str) -> set[bytes | None]:
     }  # fmt: skip
 
 
+def copies(found: dict[str, bytes | None]) -> set[str]:
+    return {name for name in found if ".conflict-" in name and ".quaderno" not in name}
+
+
 def test_what_both_sites_changed_while_apart_is_kept_twice(sites: tuple[Site, Site]) -> None:
     bari, cnaf = sites
     first, large = os.urandom(9 * 2**20), os.urandom(5 * 2**20)
@@ -98,14 +102,18 @@ def test_what_both_sites_changed_while_apart_is_kept_twice(sites: tuple[Site, Si
             f"both versions at {each.config.sites.name}",
         )
         eventually(lambda each=each: each.read("folder/new") == b"new", 60, "cnaf's new file")  # type: ignore[misc]
-    eventually(lambda: bari.everything() == cnaf.everything(), 60, "that the sites are the same")
-    there = bari.everything()
+
+    def same() -> dict[str, bytes | None] | None:
+        """What is there, once each copy has its note, which comes after it."""
+        found = bari.everything()
+        noted = {f".quaderno/conflicts/ada/{name}" for name in copies(found)} <= set(found)
+        return found if noted and found == cnaf.everything() else None
+
+    there = eventually(same, 60, "that the sites are the same, with notes of all copies")
     assert there["both.txt"] == b"at cnaf, again"  # the later one
-    copies = {name for name in there if ".conflict-" in name and ".quaderno" not in name}
-    assert {name.rsplit("-20", 1)[0] for name in copies} == {
+    assert {name.rsplit("-20", 1)[0] for name in copies(there)} == {
         f"{name}.conflict-bari" for name in ("both.txt", "shorter", "new.txt")
     }
-    assert {f".quaderno/conflicts/ada/{name}" for name in copies} <= set(there)
 
     # From then on they change it one after the other, and nothing more is kept.
     for number in range(5):
@@ -149,6 +157,10 @@ def test_a_file_at_one_site_and_a_directory_of_its_name_at_the_other(
         "turns": b"to a file",
     }
 
+    def notes(site: Site) -> list[str]:
+        """They come after what they are of."""
+        return [path for path in site.everything() if path.startswith(".quaderno/conflicts/ada/")]
+
     def there(site: Site) -> dict[str, bytes | None]:
         """Without the copies' times, and the notes of them."""
         found = site.everything().items()
@@ -159,8 +171,7 @@ def test_a_file_at_one_site_and_a_directory_of_its_name_at_the_other(
     for each in sites:
         name = each.config.sites.name
         eventually(lambda each=each: there(each) == wanted, 90, f"all at {name}")  # type: ignore[misc]
-        notes = [path for path in each.everything() if path.startswith(".quaderno/conflicts/ada/")]
-        assert len(notes) == 2
+        eventually(lambda each=each: len(notes(each)) == 2, 60, f"both notes at {name}")  # type: ignore[misc]
         eventually(lambda each=each: (each.behind() or 99) < 15, 60, f"that {name} catches up")  # type: ignore[misc]
 
 
@@ -235,7 +246,7 @@ def settled(sites: tuple[Site, Site], nodes: tuple[Node, Node]) -> tuple[str, in
         name = f"{mark}-{number}"
         eventually(lambda e=each, n=name: e.read(n) == b"", 90, "what was written last")  # type: ignore[misc]
     bari, cnaf = nodes
-    eventually(lambda: bari.found() == cnaf.found(), 30, "that the sites say the same")
+    eventually(lambda: bari.found() == cnaf.found(), 60, "that the sites say the same")
     return bari.found()
 
 
