@@ -12,7 +12,7 @@ import pytest
 from quaderno import config as configuration
 from quaderno import stack
 from quaderno.config import Config
-from quaderno.storage import cache, description_disk, directories, mount_table, mounts
+from quaderno.storage import cache, description_disk, directories, mount_table, mounts, rclone
 from quaderno.storage.mounts import MountPlan
 from tests.contract.node_fixtures import Node, as_user, running_node
 from tests.contract.storage_fixtures import eventually
@@ -95,7 +95,7 @@ def test_there_again_after_down_or_a_reboot(config: Config) -> None:
     kept(config).write_text("1")
     description_disk.unmount(config)
     description_disk.unmount(config)
-    assert devices(config) == []
+    eventually(lambda: devices(config) == [], 60, "whoever looks at a device keeps it for a moment")
     assert not kept(config).exists()
     assert description_disk.ensure(config)
     assert kept(config).read_text() == "1"
@@ -116,7 +116,7 @@ def test_down_takes_it_away_unless_somebody_is_mounted(
         assert "runs on: alice" in capsys.readouterr().out
     stack.down(config, print)
     assert mount_table.below(config.dir) == []
-    assert devices(config) == []
+    eventually(lambda: devices(config) == [], 60, "whoever looks at a device keeps it for a moment")
 
 
 def test_a_mount_out_of_sight_is_the_same_disk(config: Config) -> None:
@@ -231,11 +231,14 @@ def unsent(node: Node, user: str) -> MountPlan:
     assert os.listdir(root / user) == []  # noqa: PTH208 - rclone has keys from now on
     node.faults.switch("away")
     as_user("for name in 'xyz': open(name, 'w').write(name * 9)", root / user)
+    eventually(lambda: node.state(user)["pending"]["files"] == 3, 60, "all are closed")
     node.release(user)
     node.in_state(user, "DRAINING")
     node.agent.stop(signal.SIGKILL)
     os.kill(node.rclone(user), signal.SIGKILL)
-    return mounts.plan(node.config, user)
+    plan = mounts.plan(node.config, user)
+    eventually(lambda: not rclone.is_there(plan), 60, "it has ended, and uses the disk no more")
+    return plan
 
 
 def uploaded_by_the_next_agent(node: Node, user: str) -> None:

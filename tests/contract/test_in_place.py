@@ -92,7 +92,7 @@ def test_a_save_is_one_upload_and_keeps_its_time(
         seconds.append(time.monotonic() - began)
         eventually(
             lambda text=text: in_s3(store, "notebook.ipynb") == text,  # type: ignore[misc]
-            30,
+            60,
             "the notebook is in S3",
         )
         sent = node.faults.changes("/anna/")[before:]

@@ -69,7 +69,7 @@ def test_memory(node: Node, record_property: Callable[[str, object], None]) -> N
     pid = node.rclone("alice")
     idle = memory(pid, "smaps_rollup", "Pss")
     long_as_user(root / "alice", WRITE, str(SIZE))
-    eventually(lambda: node.state("alice")["pending"]["files"] == 0, 300, "it is uploaded")
+    eventually(lambda: node.has_sent("alice", "large"), 300, "it is uploaded")
     store = node.s3("alice")
     store.copy_object(Bucket="alice", Key="copy", CopySource={"Bucket": "alice", "Key": "large"})
     node.refresh("alice")

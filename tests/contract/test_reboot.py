@@ -73,7 +73,7 @@ def test_state_files_that_are_cut_off_lose_no_file(node: Node, left: bytes) -> N
         assert node.content(user, name) == f"last change of {name}".encode()
     assert node_id(node.config) == before
     assert len(directories.load_token(plan)) >= 32
-    root = node.ready(user, 30)
+    root = node.ready(user)
     assert as_user("print(open('notes').read())", root / user) == "last change of notes"
 
 
