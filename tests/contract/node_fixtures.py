@@ -1,12 +1,11 @@
 """A whole node for the storage contracts: a store, a hub's key endpoint and a real agent."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +127,10 @@ class Node:
         self.client.close()
         self.agent.stop()
         for lock in mounts.users_directory(self.config).glob("*/lock"):
-            pid = int(lock.read_text())
-            if psutil.pid_exists(pid) and "rclone" in psutil.Process(pid).name():
-                os.kill(pid, signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):  # it may be ending now
+                process = psutil.Process(int(lock.read_text() or 0))
+                if "rclone" in process.name():
+                    process.kill()
         mount_table.unmount_all(self.config.dir)
         for large in (description_disk.image(self.config), ballast.path(self.config)):
             large.unlink(missing_ok=True)  # pytest keeps the directory for a while
