@@ -116,16 +116,18 @@ def running_sites(directory: Path) -> Iterator[tuple[Site, Site]]:
     for name in ("bari", "cnaf"):
         (directory / name).mkdir()
     both = site(directory, "bari", first), site(directory, "cnaf", first)
-    for each in both:
-        each.store.start()
-        each.director.start()
-        each.replication.start()
-    yield both
-    for each in both:
-        for program in (each.replication, each.director, each.store):
-            program.stop()
-        each.client.close()
-        shutil.rmtree(each.config.dir)
+    try:
+        for each in both:
+            each.store.start()
+            each.director.start()
+            each.replication.start()
+        yield both
+    finally:
+        for each in both:
+            for program in (each.replication, each.director, each.store):
+                program.stop()
+            each.client.close()
+            shutil.rmtree(each.config.dir)
 
 
 def both_have(sites: tuple[Site, Site], name: str, content: bytes) -> None:

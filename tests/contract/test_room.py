@@ -46,7 +46,7 @@ def test_starts_wait_in_line_and_go_as_soon_as_there_is_room(starts: Starts) -> 
         await first.stop()
         first.server = None
         await first.run_post_stop_hook()
-        await asyncio.wait_for(starting[0], 60)
+        await asyncio.wait_for(starting[0], 120)
         assert not starting[2].done(), "there is room for one"
         starting[2].cancel()
         await asyncio.wait([starting[2]])
