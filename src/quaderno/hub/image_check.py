@@ -21,7 +21,7 @@ from tornado import web
 
 from quaderno.config import Config
 from quaderno.errors import OptionsError
-from quaderno.hub import preflight, pulling
+from quaderno.hub import expectations, preflight, pulling
 from quaderno.hub.credentials import TooOftenError
 from quaderno.hub.failures import StartFailure
 from quaderno.hub.inside import ENGINE_ERRORS
@@ -88,25 +88,25 @@ async def _ask(config: Config, client: APIClient, engine: httpx.AsyncClient, ima
     version = (await engine.get("/version")).raise_for_status().json()
     platform = Platform(version["Os"], version["Arch"])
     name = quote(image, safe="/:@")
+    times = expectations.shared(config.dir / "hub")
     local = await engine.get(f"/images/{name}/json")
     if local.is_success:
-        return preflight.of_local(image, local.json(), platform)
+        return preflight.of_local(image, local.json(), platform, times.expected(image, here=True))
     if not preflight.may_be_asked(config, image):
         return preflight.NOT_ASKED
     if known := _recent.get(image):
         return known
     headers = await asyncio.to_thread(_credentials, client, preflight.registry_of(image))
-    finding = _of_answer(
-        image, await engine.get(f"/distribution/{name}/json", headers=headers), platform
-    )
+    answer = await engine.get(f"/distribution/{name}/json", headers=headers)
+    finding = _of_answer(image, answer, platform, times.expected(image, here=False))
     if finding != preflight.NO_ANSWER:
         _recent.put(image, finding)
     return finding
 
 
-def _of_answer(image: str, answer: httpx.Response, platform: Platform) -> Finding:
+def _of_answer(image: str, answer: httpx.Response, platform: Platform, expected: str) -> Finding:
     if answer.is_success:
-        return preflight.of_registry(image, answer.json(), platform)
+        return preflight.of_registry(image, answer.json(), platform, expected)
     try:
         message = str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):

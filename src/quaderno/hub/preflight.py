@@ -112,8 +112,11 @@ def _any_registry(pattern: str) -> bool:
 # --- what the engine says
 
 
-def of_local(image: str, found: Mapping[str, Any], platform: Platform) -> Finding:
-    """Of an image that the engine has; `found` is its answer to an inspection of it.
+def of_local(
+    image: str, found: Mapping[str, Any], platform: Platform, expected: str = ""
+) -> Finding:
+    """Of an image that the engine has; `found` is its answer to an inspection of it, `expected`
+    says how long a start takes, if that is known.
 
     The contract judges, as `quaderno image check` has it; the words are for whoever chooses.
     """
@@ -126,7 +129,7 @@ def of_local(image: str, found: Mapping[str, Any], platform: Platform) -> Findin
         return _refused(start_failures.NO_PROGRAM, size, image=image)
     here = f"This image is on this service already{_in_words(size)}"
     if levels["contract"] == "ok":
-        return Finding("ok", f"{here}: it starts within seconds.", size)
+        return Finding("ok", f"{here}. {expected or 'Nothing is to be downloaded.'}", size)
     if levels["contract"] == "warning":
         unlike = "It is not made from the base image, so it may not start, or lack something."
         return Finding("warning", f"{here}. {unlike}", size)
@@ -134,7 +137,7 @@ def of_local(image: str, found: Mapping[str, Any], platform: Platform) -> Findin
     return _refused(CONTRACT, size, image=image, version=version[:20], needed=contract.VERSION)
 
 
-def of_registry(image: str, found: Mapping[str, Any], platform: Platform) -> Finding:
+def of_registry(image: str, found: Mapping[str, Any], platform: Platform, expected: str) -> Finding:
     """Of an image that its registry has; `found` is the engine's answer about it."""
     offered = {
         Platform(str(one.get("os", "")), str(one.get("architecture", "")))
@@ -144,8 +147,7 @@ def of_registry(image: str, found: Mapping[str, Any], platform: Platform) -> Fin
         return _other_platform(image, offered, platform)
     return Finding(
         "ok",
-        "This image is at its registry. The first start downloads it, which can take minutes;"
-        " what is inside shows only then.",
+        f"This image is at its registry. {expected} What is inside shows only then.",
     )
 
 

@@ -29,12 +29,13 @@ def allowing(config: Config, *patterns: str) -> Config:
 
 
 def test_a_good_image_that_is_here_starts_soon() -> None:
-    finding = preflight.of_local(IMAGE, local(), HERE)
-    assert finding == Finding(
-        "ok",
-        "This image is on this service already (1011 MB): it starts within seconds.",
-        1_060_000_000,
-    )
+    here = "This image is on this service already (1011 MB)."
+    for expected, said in (
+        ("", "Nothing is to be downloaded."),
+        ("Usually ready in about 4 s.", "Usually ready in about 4 s."),
+    ):
+        finding = preflight.of_local(IMAGE, local(), HERE, expected)
+        assert finding == Finding("ok", f"{here} {said}", 1_060_000_000)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_an_image_that_cannot_start_is_refused_and_an_unlike_one_is_not(
 def test_an_image_at_its_registry_must_be_for_this_kind_of_processor(
     platforms: list[dict[str, str]] | None, level: str
 ) -> None:
-    assert preflight.of_registry(IMAGE, {"Platforms": platforms}, HERE).level == level
+    assert preflight.of_registry(IMAGE, {"Platforms": platforms}, HERE, "").level == level
 
 
 @pytest.mark.parametrize(
