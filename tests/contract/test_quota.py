@@ -52,12 +52,6 @@ def quota(node: Node, user: str) -> dict[str, Any]:
     return node.state(user)["quota"] or {}
 
 
-def written(directory: Path, name: str, size: int) -> None:
-    """What was uploaded a few seconds ago may count twice, until the store has told of it: then
-    nothing can be written for a moment."""
-    eventually(lambda: as_user(WRITE_MB, directory, name, size) == "", 60, f"{name} is written")
-
-
 def cleaning(node: Node, user: str) -> dict[str, Any] | None:
     """How it is, once the bucket is full and may be written to all the same."""
     told = dict(node.client.post(f"/users/{user}/clean-up").json())
@@ -68,7 +62,7 @@ def full(node: Node, user: str) -> Path:
     """The same, with two files that are more than the quota."""
     root = with_quota(node, user)
     for name, size in (("large", 6), ("small", 3)):
-        written(root / user, name, size)
+        assert as_user(WRITE_MB, root / user, name, size) == ""
         saved(node, user, name)
     refused(root / user)
     return root
@@ -95,22 +89,16 @@ def put(node: Node, user: str, size: int, key: str = "by-s3") -> str:
 
 def test_a_full_quota_is_told_at_once_and_ends_when_files_are_deleted(node: Node) -> None:
     root = with_quota(node, "alice")
-    written(root / "alice", "first", 4)
-    eventually(
-        lambda: (
-            (s := node.state("alice"))["quota"]["used"] >= 4 * MB
-            and (s["level"], s["quota"]["full"]) == ("ok", False)
-        ),
-        60,
-        "the use shows, and all is well",
-    )
-    written(root / "alice", "second", 3)
+    assert as_user(WRITE_MB, root / "alice", "first", 4) == ""
+    eventually(lambda: quota(node, "alice")["used"] >= 4 * MB, 60, "the use shows")
+    assert node.state("alice")["level"] == "ok"
+    assert as_user(WRITE_MB, root / "alice", "second", 3) == ""
     told = eventually(
         lambda: "of your quota" in (s := node.state("alice"))["message"] and s, 60, "notice"
     )
     assert told["level"] == "warning"
     assert not told["quota"]["full"]
-    written(root / "alice", "third", 2)
+    assert as_user(WRITE_MB, root / "alice", "third", 2) == ""
     refused(root / "alice")
     told = node.state("alice")
     assert (told["level"], told["read_only"]) == ("error", True)

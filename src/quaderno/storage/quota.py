@@ -27,6 +27,7 @@ class Guard:
         self._meter, self._plan = Meter(config, keys, plan.username), plan
         self._waiting: dict[int, int] = {}  # bytes by rclone's number of the upload
         self._sent: list[tuple[float, int]] = []  # when, and bytes
+        self._before = self._since = 0  # bytes: used when all was told and none waited; sent since
         self._moved, self._moved_at = -1, 0.0
         self._refused = False
         self._until = 0.0
@@ -38,9 +39,13 @@ class Guard:
         if moved != self._moved:
             self._moved, self._moved_at = moved, now
         here = {each.id: each.bytes for each in waiting if each.file.area == self._plan.home}
-        self._sent += [(now, size) for id_, size in self._waiting.items() if id_ not in here]
+        sent = [(now, size) for id_, size in self._waiting.items() if id_ not in here]
         since = self._meter.last.since if self._meter.last else now
-        self._sent = [sent for sent in self._sent if sent[0] >= since]
+        self._sent = [each for each in self._sent if each[0] >= since]
+        if not self._sent and not self._waiting:
+            self._before, self._since = self._measured, 0
+        self._sent += sent
+        self._since += sum(size for _, size in sent)
         self._waiting, self._refused = here, refused
         if not self._is_short:
             self._until = 0.0
@@ -86,9 +91,18 @@ class Guard:
         return Quota(self._meter.limit, self._used, self.full, cleaning)
 
     @property
+    def _measured(self) -> int:
+        return self._meter.last.used if self._meter.last else 0
+
+    @property
     def _used(self) -> int:
-        last = self._meter.last
-        return (last.used if last else 0) + sum(size for _, size in self._sent)
+        return self._with(0)
+
+    def _with(self, waiting: int) -> int:
+        """What is used, and so many bytes. Of what was sent lately, or is being sent, the store may
+        have told already, or not."""
+        most = self._measured + sum(size for _, size in self._sent)
+        return max(self._measured, min(most, self._before + self._since) + waiting)
 
     @property
     def _part(self) -> float:
@@ -96,7 +110,7 @@ class Guard:
         limit = self._meter.limit
         if not limit or self._meter.last is None:
             return 0.0
-        return (self._used + sum(self._waiting.values())) / limit
+        return self._with(sum(self._waiting.values())) / limit
 
     @property
     def _cleaning(self) -> float | None:

@@ -82,6 +82,27 @@ def test_what_was_uploaded_counts_until_it_is_measured(guard: Guard, meter: Mete
     assert not guard.full
 
 
+def test_what_was_uploaded_counts_once_when_the_store_has_told_of_it_already(
+    guard: Guard, meter: Meter
+) -> None:
+    measured(meter, 10)
+    guard.look([upload(1, 50)], 0, refused=False)
+    guard.look([], 0, refused=False)
+    assert guard.figures == Quota(100, 60)
+    measured(meter, 60)  # by then, it may or may not be in there
+    guard.look([upload(2, 30)], 0, refused=False)
+    assert guard.figures == Quota(100, 60)
+    assert not guard.full
+    measured(meter, 75)  # half of the second one is
+    guard.look([upload(2, 30)], 0, refused=False)
+    assert not guard.full
+    guard.look([], 0, refused=False)
+    assert guard.figures == Quota(100, 90)
+    measured(meter, 95, since=math.inf)
+    guard.look([], 0, refused=False)
+    assert guard.figures == Quota(100, 95)
+
+
 def test_without_a_limit_nothing_is_full(guard: Guard, meter: Meter) -> None:
     meter.limit = 0
     measured(meter, 10**15)
