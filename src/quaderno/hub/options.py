@@ -74,6 +74,7 @@ class Offer:
     memories: list[Choice]
     gpus: list[Choice]  # none where the machine has none
     suggested: bool
+    refused: tuple[str, ...] = ()  # what of a link cannot be had, in sentences
     free: str = ""  # what is free on the machine, in a sentence
     link: str = ""  # the query of a link that makes the selection again
     wait_minutes: int = 0  # that a start may wait for room; 0 where it never has to, or may not
@@ -126,6 +127,7 @@ def offer(
         ],
         gpus=_gpu_choices(config, bounds, chosen.gpu),
         suggested=suggested,
+        refused=refused(config, last, bounds) if suggested else (),
         free=free,
         link=_link(catalogue.get(chosen.image, chosen.image), chosen),
         wait_minutes=_wait_minutes(config, bounds),
@@ -185,6 +187,18 @@ def possible(
                 continue
             taken[key] = asked[key]
     return parse(config, taken, bounds)
+
+
+def refused(config: Config, asked: Mapping[str, Any], bounds: Bounds) -> tuple[str, ...]:
+    """Why `possible` does not take each of the others. An image that looks like one is left to the
+    form, which shows it as it was asked for."""
+    sentences = []
+    for key, value in asked.items():
+        try:
+            parse(config, {key: value}, bounds)
+        except OptionsError as error:
+            sentences.append(error.message)
+    return tuple(sentences)
 
 
 def _size(amount: int) -> str:

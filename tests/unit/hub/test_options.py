@@ -148,6 +148,16 @@ def test_the_link_reproduces_the_choices(config: Config, asked: dict[str, Any]) 
     assert options.parse(config, again) == options.parse(config, asked)
 
 
+def test_a_link_that_asks_for_what_is_not_on_offer_is_told_so(config: Config) -> None:
+    asked = {"image": "base", "cpu": "99", "memory": "2G", "colour": "red"}
+    offer = options.offer(config, asked, suggested=True)
+    assert [sentence.partition(",")[0].partition(":")[0] for sentence in offer.refused] == [
+        "cpu must be a number from 0.5 to 4",
+        "Unknown server option “colour”",
+    ]
+    assert options.offer(config, asked).refused == (), "what was chosen once is nobody's mistake"
+
+
 def test_what_is_not_free_now_is_shown_as_such(config: Config) -> None:
     bounds = options.Bounds(4, 8 * GIB, free_cpu=1, free_memory=3 * GIB)
     offer = options.offer(config, {"memory": "4G"}, bounds=bounds)
