@@ -41,6 +41,11 @@ class Area:
     guest: bool = False  # somebody else's, to whom they are a guest
     read_only: bool = False
 
+    @property
+    def has_quota(self) -> bool:
+        """Whether its owner is the one who looks: scratch is everybody's, and has none."""
+        return not self.guest and self.name != "scratch"
+
     def writable(self, key: str) -> bool:
         """Whether the store's policy lets them write `key`, or in the folder `key`."""
         return key.startswith(self.own) and not self.read_only

@@ -27,6 +27,7 @@ def test_an_area_knows_its_names_elsewhere_and_what_is_writable(
     assert home.server_path("a/b") == "/workarea/cloud_storage/ada/a/b"
     assert scratch.server_path("bob/x") == "/workarea/cloud_storage/scratch/bob/x"
     assert home.writable("")
+    assert [home.has_quota, scratch.has_quota] == [True, False]
     assert [scratch.writable(key) for key in ("ada/x", "ada/", "adam/x", "")] == [
         *(True, True),
         *(False, False),
