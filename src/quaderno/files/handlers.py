@@ -16,7 +16,7 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from quaderno.config import Config
-from quaderno.files import places, problems
+from quaderno.files import BASE, places, problems
 from quaderno.files.credentials import RENEW_BEFORE, Credentials
 from quaderno.files.places import Area
 from quaderno.files.problems import PageError
@@ -138,7 +138,15 @@ class Handler(HubOAuthenticated, web.RequestHandler):
             ended = self.get_status() == HTTPStatus.UNAUTHORIZED
             self.finish({"message": message, "renew": ended or stale})
         else:
-            self.page("error.html", message=message, status=self.get_status())
+            self.page("error.html", message=message, status=self.get_status(),
+                      came_from=self._came_from())  # fmt: skip
+
+    def _came_from(self) -> str:
+        """The page of ours whose form or link led here, if it is another; else empty."""
+        ours = f"{self.site.config.public_url}{BASE}"
+        address = self.request.headers.get("Referer", "")
+        same = address.partition("?")[0] == f"{self.site.config.public_url}{self.request.path}"
+        return address if address.startswith(ours) and not same else ""
 
     def sentence(self, status: int, how: dict[str, Any]) -> str:
         """Of the error `how` that is to be told; sets the status of the answer."""

@@ -98,7 +98,9 @@ class SharedHandler(DownloadHandler, _Sealing):
     def _still(self, answer: httpx.Response) -> None:
         if answer.status_code in _GONE:
             raise PageError(
-                HTTPStatus.GONE, "This link has ended, was taken back, or its file is gone."
+                HTTPStatus.GONE,
+                "This link has ended, was taken back, or its file is gone. "
+                "Whoever gave it to you can make another.",
             )
         if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise problems.store_away()

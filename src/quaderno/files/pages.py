@@ -91,6 +91,7 @@ def environment(config: Config) -> jinja2.Environment:
         "version": static_version(),
         "service_name": config.name,
         "contact": config.contact,
+        "account": config.iam_url if config.iam.embedded else "",
         "link": link,
         "has_buckets": config.store.further_buckets > 0,
         "bucket_name": lambda bucket: names.owner(bucket)[1],
