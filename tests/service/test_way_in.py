@@ -82,7 +82,7 @@ def test_who_logs_out_may_do_so_at_the_provider_too(service: Service, person: Pe
     people.authorize(page)
     page.wait_for_url(re.compile("/user/bob/|/hub/spawn"))
     page.goto(f"{service.config.public_url}/hub/home")
-    logout = page.get_by_role("button", name="Logout")
+    logout = page.get_by_role("button", name="Log out", exact=True)
     logout.click()
     page.get_by_role("link", name="Log in").click()
     logout.click()
