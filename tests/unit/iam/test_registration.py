@@ -293,6 +293,9 @@ def test_opening_a_link_confirms_nothing(browser: "Client", outbox: Sequence[Any
     browser.get(link(outbox[-1]))
     with pytest.raises(AccountError, match="has not confirmed"):
         manage("change_user", "approve", "grace")
+    assert "\tunconfirmed" in manage("list_users")
+    browser.post(link(outbox[-1]))
+    assert "\twaiting" in manage("list_users")
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example/"])

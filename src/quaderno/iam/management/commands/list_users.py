@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management import BaseCommand, CommandParser
 
-from quaderno.iam.models import User
+from quaderno.iam.models import State, User
 
 
 class Command(BaseCommand):
@@ -19,8 +19,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
         """Write one line a person, or one JSON list."""
+        with_address = User.objects.filter(emailaddress__verified=True)
+        confirmed = set(with_address.values_list("pk", flat=True))
         users = [
-            _describe(user) for user in User.objects.prefetch_related("groups").order_by("username")
+            _describe(user, confirmed=user.pk in confirmed)
+            for user in User.objects.prefetch_related("groups").order_by("username")
         ]
         if options["json"]:
             self.stdout.write(json.dumps(users, indent=2))
@@ -31,12 +34,14 @@ class Command(BaseCommand):
             self.stdout.write("\t".join(columns).rstrip())
 
 
-def _describe(user: User) -> dict[str, Any]:
+def _describe(user: User, *, confirmed: bool) -> dict[str, Any]:
+    """A request whose address is not `confirmed` is nothing to decide yet."""
+    unconfirmed = user.state == State.WAITING and not confirmed
     return {
         "name": user.username,
         "email": user.email,
         "groups": sorted(group.name for group in user.groups.all()),
         "admin": user.is_superuser,
-        "state": user.state,
+        "state": "unconfirmed" if unconfirmed else user.state,
         "last_login": user.last_login.isoformat() if user.last_login else None,
     }
