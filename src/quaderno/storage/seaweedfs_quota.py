@@ -42,7 +42,7 @@ def buckets(config: Config) -> list[Bucket]:
     """All there are. Blocking. Raises StorageError."""
     filer, found, last = f"http://127.0.0.1:{config.ports.store_filer}", list[Bucket](), ""
     while True:
-        page = _get(f"{filer}/buckets/?limit={_PAGE}&lastFileName={quote(last)}")
+        page = _get(f"{filer}/buckets/?limit={_PAGE}&lastFileName={quote(last)}", or_none=True)
         entries = page.get("Entries") or ()
         for entry in entries:
             last = str(entry["FullPath"]).rpartition("/")[2]
@@ -146,10 +146,13 @@ def _quota(config: Config, bucket: str) -> int:
     return max(int(_get(f"{filer}/buckets/{quote(bucket)}?metadata=true").get("Quota") or 0), 0)
 
 
-def _get(url: str) -> dict[str, Any]:
+def _get(url: str, *, or_none: bool = False) -> dict[str, Any]:
+    """`or_none`: nothing where there is no such thing, as the buckets of a store that is new."""
     try:
         with httpx.Client(timeout=PATIENCE, trust_env=False) as client:
             answer = client.get(url, headers={"Accept": "application/json"})
+            if or_none and answer.status_code == httpx.codes.NOT_FOUND:
+                return {}
             answer.raise_for_status()
             return dict(answer.json())
     except (httpx.HTTPError, ValueError) as error:
