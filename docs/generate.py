@@ -173,7 +173,8 @@ def settings_page() -> str:
         "",
         "Everything that `quaderno.yaml` may hold. A dot stands for a level: `ports.web` is `web` "
         "below `ports`. Brackets stand for the entries of a list. Unknown keys are refused. After "
-        "a change: `quaderno check`, then `quaderno up`, which restarts what the change concerns.",
+        "a change: `quaderno check`, then `quaderno up`, which restarts the components that know "
+        "it.",
     ]
     for group in groups():
         heading = f"`{group.name}`" if group.name else "The instance"
