@@ -145,7 +145,7 @@ function offer(found, problem) {
   tell(
     part(dialog, "says"),
     found
-      ? `${count(found.count, "file")} (${amount(found.bytes)}) ${found.count === 1 ? "exists" : "exist"} only in this server, and go with it.`
+      ? `${count(found.count, "file")} (${amount(found.bytes)}) ${found.count === 1 ? "exists only in this server, and goes" : "exist only in this server, and go"} with it.`
       : "Files that exist only in this server are lost when it stops.",
   );
   part(dialog, "files").replaceChildren(...(found?.files ?? []).map(row));
