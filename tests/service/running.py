@@ -207,7 +207,7 @@ def _settle(file: Path, sections: dict[str, Any]) -> None:
     network is one that nobody else is about to make."""
     settings = yaml.safe_load(file.read_text())
     settings["servers"]["network"] = free_network()
-    settings["servers"]["stall_timeout"] = 15
+    settings["servers"]["stall_timeout"] = 5
     settings["store"]["group_quotas"] = {"/small": "8M"}
     settings["oidc"]["audiences"] = ["quaderno", "elsewhere"]
     for name, section in sections.items():
