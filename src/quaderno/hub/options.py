@@ -178,27 +178,25 @@ def possible(
     config: Config, asked: Mapping[str, Any], bounds: Bounds | None = None
 ) -> ServerOptions:
     """Those of the options that `parse` takes, and the defaults for the others."""
-    taken = {}
-    for key in KEYS:
-        if key in asked:
-            try:
-                parse(config, {key: asked[key]}, bounds)
-            except OptionsError:
-                continue
-            taken[key] = asked[key]
+    named = [key for key in KEYS if key in asked]
+    taken = {key: asked[key] for key in named if not _problem(config, key, asked[key], bounds)}
     return parse(config, taken, bounds)
 
 
 def refused(config: Config, asked: Mapping[str, Any], bounds: Bounds) -> tuple[str, ...]:
     """Why `possible` does not take each of the others. An image that looks like one is left to the
     form, which shows it as it was asked for."""
-    sentences = []
-    for key, value in asked.items():
-        try:
-            parse(config, {key: value}, bounds)
-        except OptionsError as error:
-            sentences.append(error.message)
-    return tuple(sentences)
+    problems = (_problem(config, key, value, bounds) for key, value in asked.items())
+    return tuple(problem for problem in problems if problem)
+
+
+def _problem(config: Config, key: str, value: Any, bounds: Bounds | None) -> str:
+    """Why `parse` does not take this option, in a sentence; empty when it does."""
+    try:
+        parse(config, {key: value}, bounds)
+    except OptionsError as error:
+        return error.message
+    return ""
 
 
 def _size(amount: int) -> str:
