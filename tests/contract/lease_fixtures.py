@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError
 
 from quaderno.storage import leases
 from quaderno.storage.leases import Lease
-from tests.contract.node_fixtures import Node
+from tests.contract.node_fixtures import Node, running_node, second_node
 from tests.contract.storage_fixtures import eventually
 
 Pair = tuple[Node, Node]
@@ -19,6 +20,16 @@ SCRATCH = "scratch"  # the bucket
 LOST = 10  # seconds until the lease is stale of a node that is not there
 PUT = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
 GET = "import sys; print(open(sys.argv[1]).read(), end='')"
+
+
+@contextmanager
+def two_nodes(make: pytest.TempPathFactory, **agent: Any) -> Iterator[Pair]:
+    """With one store; the first one's agent has these settings."""
+    with (
+        running_node(make.mktemp("first"), **agent) as first,
+        second_node(first, make.mktemp("second")) as second,
+    ):
+        yield first, second
 
 
 def no_faults(pair: Pair) -> None:

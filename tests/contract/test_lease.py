@@ -22,20 +22,18 @@ from tests.contract.lease_fixtures import (
     put_lease,
     rescued,
     said_to_be_dirty,
+    two_nodes,
     waits,
 )
-from tests.contract.node_fixtures import WRITE, as_user, running_node, second_node
+from tests.contract.node_fixtures import WRITE, as_user
 from tests.contract.storage_fixtures import eventually
 
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Two nodes whose leases last as long as they do by default: no test sees one become stale."""
-    with (
-        running_node(tmp_path_factory.mktemp("a")) as first,
-        second_node(first, tmp_path_factory.mktemp("b")) as second,
-    ):
-        yield first, second
+    with two_nodes(tmp_path_factory) as pair:
+        yield pair
 
 
 @pytest.fixture(autouse=True)

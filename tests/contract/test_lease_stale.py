@@ -27,9 +27,10 @@ from tests.contract.lease_fixtures import (
     rescued,
     said_to_be_clean,
     said_to_be_dirty,
+    two_nodes,
     waits,
 )
-from tests.contract.node_fixtures import WRITE, Node, as_user, running_node, second_node
+from tests.contract.node_fixtures import WRITE, Node, as_user
 from tests.contract.storage_fixtures import eventually
 
 SOON = 30  # seconds until a lease is stale, where a test waits for that
@@ -39,11 +40,8 @@ LONG = 600  # the same, where it must not become so
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """The leases of the first node are stale soon."""
-    with (
-        running_node(tmp_path_factory.mktemp("c"), lease_time=SOON) as first,
-        second_node(first, tmp_path_factory.mktemp("d")) as second,
-    ):
-        yield first, second
+    with two_nodes(tmp_path_factory, lease_time=SOON) as pair:
+        yield pair
 
 
 @pytest.fixture(autouse=True)
