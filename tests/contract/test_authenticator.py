@@ -13,13 +13,9 @@ from tornado import web
 from quaderno import names
 from quaderno.config import Config
 from quaderno.errors import LoginRequiredError, ProviderUnavailableError
-from quaderno.hub.authenticator import (
-    RENEW_AHEAD,
-    AuthState,
-    QuadernoAuthenticator,
-    keep_newest_tokens,
-)
+from quaderno.hub.authenticator import QuadernoAuthenticator
 from quaderno.hub.credentials import ANSWER_WITHIN
+from quaderno.hub.login_state import RENEW_AHEAD, AuthState, keep_newest_tokens
 from quaderno.hub.usernames import UnnamedError
 from tests.contract.identity_fixtures import Provider
 from tests.ports import free_ports

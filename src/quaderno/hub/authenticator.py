@@ -28,6 +28,13 @@ from quaderno.errors import AudienceRefusedError, LoginRequiredError, ProviderUn
 from quaderno.hub import STATIC, image_check, named_servers, site_api, site_pages, usernames
 from quaderno.hub.credentials import AccessTokenHandler, S3KeysHandler, look_at
 from quaderno.hub.login import CallbackHandler, LoginHandler, LogoutHandler, refused
+from quaderno.hub.login_state import (
+    ASK_AGAIN_AFTER,
+    AuthState,
+    TokenAnswer,
+    lasts,
+    seconds_left,
+)
 from quaderno.hub.named_servers import NewServerHandler, SpawnPage
 from quaderno.hub.neighbours import Neighbours
 from quaderno.hub.rates import PersonalRates, Rates
@@ -39,19 +46,11 @@ from quaderno.hub.vouching import StoreKeysHandler, Voucher
 from quaderno.storage import trust
 from quaderno.storage.sts import Keys, assume_role
 
-# Seconds of life a token must have left to be used, or half of what it began with where that is
-# less (Keycloak's live five minutes); with less it is renewed first.
-RENEW_AHEAD = 300
 DISCOVERY_MAX_AGE = 3600
 # Seconds for which a provider that answered counts as there when somebody wants to log in.
 ANSWERED_LATELY = 2
-# Seconds for which the provider's word on a person is good without asking again.
-ASK_AGAIN_AFTER = 60
 
 _LONGEST = 255  # characters of a group's name, in JupyterHub's database
-
-AuthState = dict[str, Any]  # what the hub keeps of somebody's login, encrypted
-TokenAnswer = dict[str, Any]  # of the token endpoint (RFC 6749, 5.1); `AuthState` has it in it
 
 
 class QuadernoAuthenticator(GenericOAuthenticator):
@@ -218,7 +217,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         done, _ = await asyncio.wait([task], timeout=self.patience)
         if not done:  # what it renews is kept all the same
             kept: AuthState | None = await user.get_auth_state()
-            if kept and _seconds_left(kept) > 0:
+            if kept and seconds_left(kept) > 0:
                 task.add_done_callback(look_at)
                 return kept
         return await asyncio.shield(task)
@@ -228,9 +227,9 @@ class QuadernoAuthenticator(GenericOAuthenticator):
             state: AuthState | None = await user.get_auth_state()
             if not state:
                 raise LoginRequiredError(user.name)
-            if _lasts(state, min_valid):
+            if lasts(state, min_valid):
                 return state
-            left = _seconds_left(state)
+            left = seconds_left(state)
             try:
                 return await self._renew(user, state)
             except ProviderUnavailableError:
@@ -275,7 +274,7 @@ class QuadernoAuthenticator(GenericOAuthenticator):
         """
         async with self._locks[user.name]:
             kept = self._for_audiences.get((user.name, names))
-            if kept and _lasts(kept, min_valid):
+            if kept and lasts(kept, min_valid):
                 return kept
             state: AuthState | None = await user.get_auth_state()
             if not state:
@@ -368,16 +367,6 @@ def good_for(oidc: Oidc) -> int:
     return min(ASK_AGAIN_AFTER, oidc.recheck // 2)
 
 
-def keep_newest_tokens(_: Any, authenticated: dict[str, Any], existing: AuthState) -> AuthState:
-    """JupyterHub's reconcile hook: a refresh that took long must not bring back tokens that were
-    renewed meanwhile."""
-    new: AuthState = authenticated["auth_state"]
-    if _obtained_at(existing) <= _obtained_at(new):
-        return new
-    tokens = ("access_token", "refresh_token", "id_token", "scope", "token_response")
-    return {**new, **{key: existing.get(key) for key in tokens}}
-
-
 def _is_invalid_target(error: BaseException) -> bool:
     """Whether the provider's error (RFC 6749, 5.2) is the one of RFC 8707 about an audience."""
     body = error.response.body if isinstance(error, HTTPClientError) and error.response else b""
@@ -385,19 +374,3 @@ def _is_invalid_target(error: BaseException) -> bool:
         return bool(json.loads(body)["error"] == "invalid_target")
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _lasts(state: AuthState, min_valid: float) -> bool:
-    """Whether it need not be renewed for somebody who wants `min_valid` seconds of life."""
-    is_new = time.time() - _obtained_at(state) < ASK_AGAIN_AFTER
-    ahead = min(RENEW_AHEAD, float(state["token_response"].get("expires_in") or 0) / 2)
-    return _seconds_left(state) >= (ahead if is_new else max(ahead, min_valid))
-
-
-def _obtained_at(state: AuthState | None) -> float:
-    return float(((state or {}).get("token_response") or {}).get("obtained_at") or 0)
-
-
-def _seconds_left(state: AuthState) -> float:
-    expires_at = float((state.get("token_response") or {}).get("expires_at") or 0)
-    return expires_at - time.time()

@@ -19,8 +19,9 @@ from quaderno.hub import (
     scoped,
     tokens,
 )
-from quaderno.hub.authenticator import QuadernoAuthenticator, good_for, keep_newest_tokens
+from quaderno.hub.authenticator import QuadernoAuthenticator, good_for
 from quaderno.hub.failures import WithoutTraces
+from quaderno.hub.login_state import keep_newest_tokens
 from quaderno.hub.proxy import EdgeProxy
 from quaderno.hub.spawner_docker import QuadernoDockerSpawner
 
