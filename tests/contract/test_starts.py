@@ -17,6 +17,8 @@ import pytest
 from quaderno.hub import answering
 from quaderno.hub.failures import StartFailure
 from quaderno.hub.reconciler import Reconciler
+from quaderno.hub.spawner_docker import QuadernoDockerSpawner
+from quaderno.hub.turns import Turns
 from quaderno.images.parent import ensure_parent
 from tests.contract.starts_fixtures import (
     LEAST_MEMORY,
@@ -26,6 +28,7 @@ from tests.contract.starts_fixtures import (
     Starts,
     known,
     running_starts,
+    told,
 )
 from tests.held_engine import held_engine
 from tests.ports import free_ports
@@ -146,6 +149,38 @@ def test_a_server_that_works_may_take_longer(starts: Starts, ada: Any) -> None:
     where, port = starts.start(ada, starts.build(["perl", "-e", busy]))
     assert time.monotonic() - began > 6
     assert (where.count("."), port) == (3, 8888)
+
+
+def test_a_server_begins_when_others_have_begun(
+    starts: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they have answered, take too long, or were given up."""
+    image = starts.build(["perl", "-e", SERVES])
+    hangs = starts.build(["sleep", "3600"])
+    slow, fast, third = (starts.spawner(name) for name in ("slow", "fast", "third"))
+
+    async def story(turns: Turns) -> None:
+        monkeypatch.setattr(QuadernoDockerSpawner, "turns", turns)
+        hanging = asyncio.create_task(slow.start())
+        await asyncio.wait_for(told(slow, "Starting JupyterLab"), 60)
+        waiting = [asyncio.create_task(each.start()) for each in (fast, third)]
+        for each in (fast, third):
+            await asyncio.wait_for(told(each, "Waiting for others"), 60)
+        await asyncio.wait(waiting, timeout=60)
+        assert [start.done() for start in (hanging, *waiting)] == [False, True, True]
+        hanging.cancel()
+        await asyncio.wait([hanging])
+
+    try:
+        for spawner, of in ((slow, hangs), (fast, image), (third, image)):
+            starts.begin(spawner, of)
+        starts.runner.run(story(Turns(1, longest=8)))
+        assert starts.runner.run(fast.poll()) is None
+        assert starts.runner.run(third.poll()) is None
+    finally:
+        for spawner in (slow, fast, third):
+            starts.end(spawner)
+    assert starts.leftovers() == []
 
 
 def test_what_passes_is_tried_again_in_the_same_start(starts: Starts, ada: Any) -> None:

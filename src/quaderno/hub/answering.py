@@ -21,6 +21,7 @@ Docker = Callable[..., Awaitable[Any]]
 
 # Seconds between two questions; a server answers within a second or two.
 _ASK_EVERY = 0.015
+_CONNECT_WITHIN = 1.0
 # Seconds between two looks at what a server does; whether it does anything is a matter of CPU time,
 # as a share of one CPU, and of what it prints.
 _LOOK_EVERY = 2.0
@@ -34,6 +35,18 @@ _LAST_LINES = 20
 
 # For plain HTTP inside this machine; making a client reads all CA certificates.
 _http = httpx.AsyncClient(timeout=5, verify=False, trust_env=False)  # noqa: S501
+
+
+async def _listens(url: str) -> bool:
+    """Costs next to nothing where nobody does, which is the answer most of the time."""
+    where = httpx.URL(url)
+    try:
+        async with asyncio.timeout(_CONNECT_WITHIN):
+            _, writer = await asyncio.open_connection(where.host, where.port)
+    except OSError:  # a TimeoutError, too
+        return False
+    writer.close()
+    return True
 
 
 async def _answers(url: str) -> bool:
@@ -101,7 +114,7 @@ class Beginning:
 
     async def _asks(self, url: str) -> None:
         while True:
-            if await _answers(url):
+            if await _listens(url) and await _answers(url):
                 return
             await asyncio.sleep(_ASK_EVERY)
 

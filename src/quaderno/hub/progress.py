@@ -15,7 +15,8 @@ STEPS: dict[str, tuple[int, str]] = {
     "options": (5, "Checking your choices"),
     "room": (10, "Waiting for room"),
     "image": (15, "Getting the image"),
-    "storage": (35, "Connecting your storage"),
+    "turn": (35, "Waiting for others who start right now"),
+    "storage": (36, "Connecting your storage"),
     "container": (50, "Creating the container"),
     "server": (70, "Starting JupyterLab"),
 }

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from docker import APIClient
 from docker.errors import APIError, NotFound
@@ -34,6 +34,7 @@ from quaderno.hub.inside import ENGINE_ERRORS
 from quaderno.hub.local_files import RemembersNode
 from quaderno.hub.offering import Offers
 from quaderno.hub.progress import Event, Progress
+from quaderno.hub.turns import Turns
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
 
     # dockerspawner's own default is a single thread, in which one slow stop delays all others.
     _executor = ThreadPoolExecutor(16, thread_name_prefix="docker")
+    turns: ClassVar[Turns] = Turns()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -167,6 +169,8 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
             if isinstance(error, APIError):
                 cause = start_failures.refused(str(error.explanation), error.status_code or 0)
             raise cause.failure(f"container engine: {error}", image=self.image) from error
+        finally:
+            self.turns.give(self.object_name)
         return ip, port
 
     async def pull_image(self, image: str) -> None:
@@ -188,6 +192,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
 
     async def create_object(self) -> Any:
         """Directories and network first, which the container names, and the mounts meanwhile."""
+        await self.turns.take(self.object_name, self.steps)
         self.steps.begin("storage")
         try:
             await self._tracked(self.agent.ensure(self.user.name, self.name))
@@ -248,6 +253,7 @@ class QuadernoDockerSpawner(Offers, RemembersNode, GuardedSpawner):
         try:
             await self._beginning().answers(url, self.http_timeout, self._is_slow)
             self.steps.done("server")
+            self.turns.give(self.object_name)
             await storage
         finally:
             storage.cancel()

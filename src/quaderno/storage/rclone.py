@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +30,8 @@ QUIT_DEADLINE = 5  # seconds
 _PID_DIGITS = 20
 CALL_TIMEOUT = 60  # seconds
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a socket of ours; spares loading certificates
+
+Call = tuple[str, dict[str, Any]]  # a command of the remote control, and its parameters
 
 
 class Rclone:
@@ -82,6 +85,15 @@ class Rclone:
             reason = body.get("error", f"HTTP {answer.status_code}")
             raise StorageError(f"rclone: {command}: {reason}")
         return body
+
+    async def batch(self, calls: Sequence[Call], *, within: float) -> list[dict[str, Any]]:
+        """Do all of `calls` side by side; raises StorageError with the first reason."""
+        inputs = [{"_path": command, **parameters} for command, parameters in calls]
+        answer = await self.call("job/batch", within=within, inputs=inputs)
+        for (command, _), result in zip(calls, answer["results"], strict=True):
+            if "error" in result and "status" in result:
+                raise StorageError(f"rclone: {command}: {result['error']}")
+        return list(answer["results"])
 
     async def answers(self) -> bool:
         """Whether it is this process that answers on the socket."""

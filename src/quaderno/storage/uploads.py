@@ -11,7 +11,7 @@ from quaderno.errors import StorageError
 from quaderno.storage import cache
 from quaderno.storage.cache import CachedFile
 from quaderno.storage.mounts import Area, MountPlan
-from quaderno.storage.rclone import Rclone
+from quaderno.storage.rclone import Call, Rclone
 
 ASK_WITHIN = 5.0  # seconds
 REFUSED_AFTER = 3  # tries of a file that the store refuses, until its owner is told
@@ -44,13 +44,20 @@ class Upload:
         return self.due > HELD / 2
 
 
-async def queue(rclone: Rclone, plan: MountPlan, within: float = 60) -> list[Upload]:
+async def queue(rclone: Rclone, plan: MountPlan) -> list[Upload]:
     """Files that are closed and not uploaded yet. Raises StorageError."""
-    found = []
-    for area in plan.writable:
-        answer = await rclone.call("vfs/queue", within=within, fs=area.remote)
-        found += [_upload(plan, area, item) for item in answer.get("queue") or ()]
-    return found
+    return _uploads(plan, await rclone.batch(_queues(plan), within=ASK_WITHIN))
+
+
+async def look(rclone: Rclone, plan: MountPlan) -> tuple[list[Upload], int]:
+    """The same, and how many bytes rclone has moved since its start. Raises StorageError.
+
+    In one call: this is asked of everybody's rclone every few seconds.
+    """
+    calls = [*_queues(plan), ("core/stats", {"short": True})]
+    *queues, stats = await rclone.batch(calls, within=ASK_WITHIN)
+    moved = int(stats.get("bytes") or 0) + int(stats.get("serverSideCopyBytes") or 0)
+    return _uploads(plan, queues), moved
 
 
 async def in_progress(rclone: Rclone, plan: MountPlan) -> int:
@@ -60,12 +67,6 @@ async def in_progress(rclone: Rclone, plan: MountPlan) -> int:
         cached = (await rclone.call("vfs/stats", fs=area.remote)).get("diskCache", {})
         total += cached.get("uploadsInProgress", 0) + cached.get("uploadsQueued", 0)
     return total
-
-
-async def moved(rclone: Rclone) -> int:
-    """Bytes that rclone has read and written since its start. Raises StorageError."""
-    stats = await rclone.call("core/stats", within=ASK_WITHIN, short=True)
-    return int(stats.get("bytes") or 0) + int(stats.get("serverSideCopyBytes") or 0)
 
 
 async def hurry(rclone: Rclone, waiting: list[Upload]) -> None:
@@ -88,7 +89,7 @@ async def hold(rclone: Rclone, plan: MountPlan) -> None:
 
     Again and again, more often than a closed file waits for its upload.
     """
-    for upload in await queue(rclone, plan, within=ASK_WITHIN):
+    for upload in await queue(rclone, plan):
         if not (upload.running or upload.held):
             await try_at(rclone, upload, HELD)
 
@@ -104,6 +105,18 @@ async def try_at(rclone: Rclone, upload: Upload, seconds: float) -> None:
         await rclone.call(
             "vfs/queue-set-expiry", fs=upload.file.area.remote, id=upload.id, expiry=seconds
         )
+
+
+def _queues(plan: MountPlan) -> list[Call]:
+    return [("vfs/queue", {"fs": area.remote}) for area in plan.writable]
+
+
+def _uploads(plan: MountPlan, queues: list[dict[str, Any]]) -> list[Upload]:
+    return [
+        _upload(plan, area, item)
+        for area, answer in zip(plan.writable, queues, strict=True)
+        for item in answer.get("queue") or ()
+    ]
 
 
 def _upload(plan: MountPlan, area: Area, item: dict[str, Any]) -> Upload:

@@ -114,7 +114,7 @@ class Watch:
                 file.remove()
 
     async def _look(self, rclone: Rclone, *, may_send: Callable[[], bool]) -> None:
-        self.waiting = await uploads.queue(rclone, self._plan, within=uploads.ASK_WITHIN)
+        self.waiting, moved = await uploads.look(rclone, self._plan)
         await asyncio.to_thread(self._look_at_disk)
         if may_send():
             await self._return_strays(rclone, may_send)
@@ -126,7 +126,7 @@ class Watch:
         refused = self._refused()
         self.quota.look(
             self.waiting,
-            await uploads.moved(rclone),
+            moved,
             refused=any(self._refusals.is_quota(each) for each in refused),
         )
         reason = await asyncio.to_thread(self._enforce, refused)
