@@ -43,7 +43,9 @@ def run(people: int = PEOPLE, rounds: int = ROUNDS) -> Iterator[str]:
     for side, all_of_them in zip(("quaderno", "stock hub"), columns, strict=True):
         yield f"  {side}: {_in_words(all_of_them)}"
     here, there = (statistics.median(s for s in column if s is not None) for column in columns)
-    yield f"  ratio of the medians {here / there:.2f}"
+    ratio = here / there
+    yield f"  ratio of the medians {ratio:.2f}"
+    yield f"target, no worse than the stock hub: {'holds' if ratio <= 1 else 'not'}"
 
 
 def _come_in(service: Service, name: str) -> None:
