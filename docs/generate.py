@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from quaderno.cli import app
-from quaderno.config import Config, Section, secret_fields
+from quaderno.config import Config, Section, marked_fields
 from quaderno.quantities import format_memory, parse_memory
 
 HERE = Path(__file__).parent
@@ -99,14 +99,25 @@ def _is_list(field: FieldInfo) -> bool:
 def _setting(name: str, field: FieldInfo) -> Setting:
     kind = _kind(field.annotation, field.metadata)
     help_text = field.description or ""
-    readers = dict(secret_fields()).get(tuple(name.split(".")))
-    if readers:
-        help_text += f" Read by {_and(sorted(readers))}, besides root."
-    return Setting(name, kind, _default(name, field, secret=bool(readers)), help_text)
+    secret = field.annotation is SecretStr
+    if readers := _and(sorted(_readers(name))):
+        help_text += (
+            f" Read by {readers}, besides root."
+            if secret
+            else f" A change restarts {readers} alone."
+        )
+    return Setting(name, kind, _default(name, field, secret=secret), help_text)
+
+
+def _readers(name: str) -> frozenset[str]:
+    """The components that need it, or the section that it is in; none where all may read it."""
+    path, marked = tuple(name.replace("[]", "").split(".")), dict(marked_fields())
+    places = [path[:length] for length in range(1, len(path) + 1)]
+    return next((marked[place] for place in reversed(places) if place in marked), frozenset())
 
 
 def _and(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def _kind(annotation: Any, metadata: list[Any]) -> str:
@@ -174,7 +185,7 @@ def settings_page() -> str:
         "Everything that `quaderno.yaml` may hold. A dot stands for a level: `ports.web` is `web` "
         "below `ports`. Brackets stand for the entries of a list. Unknown keys are refused. After "
         "a change: `quaderno check`, then `quaderno up`, which restarts the components that know "
-        "it.",
+        "it: all of them, unless the description names some.",
     ]
     for group in groups():
         heading = f"`{group.name}`" if group.name else "The instance"

@@ -9,6 +9,5 @@ from quaderno.config import Config, secret_fields
 def secret_values(config: Config) -> list[str]:
     """Those that are set; an empty one is everywhere."""
     settings = config.model_dump(mode="json")
-    paths = [path for path, _ in secret_fields()]
-    values: list[str] = [reduce(operator.getitem, path, settings) for path in paths]  # type: ignore[misc]
+    values: list[str] = [reduce(operator.getitem, path, settings) for path in secret_fields()]  # type: ignore[misc]
     return [value for value in values if value]

@@ -110,6 +110,13 @@ def test_up_after_a_killed_supervisor_puts_everything_right() -> None:
         assert {name: status.pid for name, status in after.items()} == {
             status.name: status.pid for status in stack.status(config)
         }, "nothing was started again"
+        data["servers"]["images"].append({**image, "name": "another"})
+        path.write_text(yaml.safe_dump(data))
+        config = quaderno_config.load(directory)
+        assert stack.up(config, print)
+        wait_for(lambda: states_of(config) == {"running"}, 60, "the hub's answer")
+        again = {status.name: status.pid for status in stack.status(config)}
+        assert {name for name, pid in again.items() if pid != after[name].pid} == {"hub"}
         assert packet_rules(config)
     finally:
         assert stack.down(config, print)

@@ -1,15 +1,26 @@
 """quaderno.yaml: what is refused and how, what each component may read."""
 
+import ast
 import operator
 from datetime import date
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+import quaderno
 from quaderno import config as quaderno_config
-from quaderno.config import Config, Ports, for_component, generate, load, secret_fields
+from quaderno.config import (
+    Config,
+    Ports,
+    for_component,
+    generate,
+    load,
+    marked_fields,
+    secret_fields,
+)
 from quaderno.errors import ConfigError
 from quaderno.quantities import parse_memory
 
@@ -126,11 +137,71 @@ def test_a_component_sees_its_own_secrets_only(config: Config, component: str) -
     whole["iam"]["published_key"] = other.get_secret_value()
     config = Config.model_validate(whole)
     text = quaderno_config.dump(for_component(config, component)).replace("\n", "")
-    for path, needed_by in secret_fields():
+    needed = dict(marked_fields())
+    for path in secret_fields():
         secret: str = reduce(operator.getitem, path, whole)  # type: ignore[assignment]
         assert secret
         first_word = secret.split("\n")[1] if "\n" in secret else secret
-        assert (first_word in text) == (component in needed_by), path
+        assert (first_word in text) == (component in needed[path]), path
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "restarted"),
+    [
+        ("servers.images", [{"name": "x", "display_name": "X", "reference": "x"}], {"hub"}),
+        ("servers.memory.limit", "8G", {"hub"}),
+        ("oidc.allowed_groups", ["/dev"], {"hub"}),
+        ("oidc.audiences", ["x"], {"hub", "iam"}),
+        ("iam.registration", "open", {"iam"}),
+        ("iam.policy.text", "Be kind.", {"iam"}),
+        ("agent.write_back", 2, {"agent"}),
+        ("store.quota", "1G", {"agent"}),
+        ("files.direct", False, {"files"}),
+        ("name", "Another", set(COMPONENTS)),
+        ("servers.network", "10.1.0.0/20", set(COMPONENTS)),
+    ],
+)
+def test_a_change_concerns_those_who_need_the_setting(
+    config: Config, setting: str, value: Any, restarted: set[str]
+) -> None:
+    data = config.model_dump(mode="json")
+    *sections, name = setting.split(".")
+    reduce(operator.getitem, sections, data)[name] = value
+    changed = Config.model_validate(data)
+    slices = {
+        component: [
+            quaderno_config.dump(for_component(one, component)) for one in (config, changed)
+        ]
+        for component in COMPONENTS
+    }
+    assert {name for name, (before, after) in slices.items() if before != after} == restarted
+
+
+# Where the code of each component is; what several run belongs to all of them.
+CODE = {
+    "hub": {"hub"},
+    "files": {"files"},
+    "iam": {"iam"},
+    "storage": {"agent", "store", "replication"},
+    "edge.py": {"edge"},
+    "traefik.py": {"edge", "director"},
+    "director.py": {"director"},
+}
+
+
+@pytest.mark.parametrize("place", CODE)
+def test_no_component_reads_what_it_is_not_given(place: str) -> None:
+    """`servers.images`, say, by whatever name the sections around it have."""
+    withheld = {path[-2:] for path, needed_by in marked_fields() if not needed_by & CODE[place]}
+    assert withheld
+    root = Path(quaderno.__file__).with_name(place)
+    read = {
+        (getattr(node.value, "attr", getattr(node.value, "id", "")).lstrip("_"), node.attr)
+        for file in ([root] if root.is_file() else root.rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+    }
+    assert read & withheld == set()
 
 
 @pytest.mark.parametrize(("written_as", "version"), [(2, "2"), (date(2026, 11, 24), "2026-11-24")])

@@ -1,9 +1,9 @@
 """Every setting of Quaderno: its type, default, help, and which components may read it.
 
 `quaderno.yaml` holds what an operator chose; `Config` is the whole. Unknown keys are refused, so
-a typo is an error and never a silently ignored wish. Secrets are marked with the components that
-need them: `for_component` gives each component a copy without the others' secrets, and this copy
-is the only configuration an unprivileged process ever sees.
+a typo is an error and never a silently ignored wish. Secrets, and what only some components need,
+are marked with these: `for_component` gives each component a copy without the others', and this
+copy is the only configuration an unprivileged process ever sees.
 """
 
 from quaderno.config.choices import CpuChoice, MemoryChoice
@@ -16,6 +16,7 @@ from quaderno.config.file import (
     generate,
     load,
     load_file,
+    marked_fields,
     parse,
     secret_fields,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "generate",
     "load",
     "load_file",
+    "marked_fields",
     "parse",
     "secret_fields",
 ]

@@ -14,7 +14,7 @@ _SCHEMES = ("sqlite", "postgresql")
 class Database(Section):
     """Where it is, and how one gets in."""
 
-    database: str | None = Field(
+    database: Annotated[str | None, NeededBy("hub")] = Field(
         None,
         description="URL of the hub's database: `postgresql://USER@HOST/NAME`, or "
         "`sqlite:////PATH`; SQLite in `hub/` when unset.",

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from quaderno.config.choices import CpuChoice, MemoryChoice
 from quaderno.config.kinds import NeededBy
@@ -44,7 +45,7 @@ def complete(path: Path) -> list[str]:
     Raises ConfigError.
     """
     data = _read(path)
-    known = {place[0] for place, _ in secret_fields()}
+    known = {path[0] for path in secret_fields()}
     lacking = sorted(known - data.keys()) if "instance" in data else []
     if lacking:
         made = yaml.safe_load(dump(generate(path.parent), exclude_defaults=True))
@@ -130,28 +131,55 @@ def dump(config: Config, *, exclude_defaults: bool = False) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
-def secret_fields(
+def marked_fields(
     model: type[BaseModel] = Config, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], frozenset[str]]]:
-    """Each secret setting's path and the components that need it."""
+    """The path of each setting, or whole section, that only some components need, and those."""
     for name, field in model.model_fields.items():
-        for mark in field.metadata:
-            if isinstance(mark, NeededBy):
-                yield (*path, name), mark.components
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from secret_fields(field.annotation, (*path, name))
+        if (components := _needed_by(field)) is not None:
+            yield (*path, name), components
+        if section := _section(field):
+            yield from marked_fields(section, (*path, name))
+
+
+def secret_fields(model: type[BaseModel] = Config) -> Iterator[tuple[str, ...]]:
+    """Each secret setting's path."""
+    for name, field in model.model_fields.items():
+        if field.annotation is SecretStr:
+            yield (name,)
+        elif section := _section(field):
+            yield from ((name, *path) for path in secret_fields(section))
 
 
 def for_component(config: Config, component: str) -> Config:
-    """A copy of `config` in which the secrets that `component` does not need are empty."""
+    """A copy of `config` in which what `component` does not need is as if it were not set: a secret
+    is empty, anything else has its default."""
     data = config.model_dump(mode="json")
-    for path, components in secret_fields():
-        if component not in components:
-            section = data
-            for part in path[:-1]:
-                section = section[part]
-            section[path[-1]] = ""
+    _keep_needed(data, Config, component)
     return Config.model_validate(data)
+
+
+def _keep_needed(data: dict[str, Any], model: type[BaseModel], component: str) -> None:
+    for name, field in model.model_fields.items():
+        components = _needed_by(field)
+        if components is not None and component not in components:
+            if field.annotation is SecretStr:
+                data[name] = ""
+            else:
+                del data[name]
+        elif section := _section(field):
+            _keep_needed(data[name], section, component)
+
+
+def _needed_by(field: FieldInfo) -> frozenset[str] | None:
+    """None for what all may read."""
+    marks = (mark.components for mark in field.metadata if isinstance(mark, NeededBy))
+    return next(marks, None)
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def generate(

@@ -14,7 +14,7 @@ class Files(Section):
     client_secret: Annotated[Secret, NeededBy("files", "hub")] = Field(
         description="With which the page logs people in at the hub; it opens nothing else."
     )
-    direct: bool = Field(
+    direct: Annotated[bool, NeededBy("files")] = Field(
         True,
         description="Browsers reach the store at its public address: downloads and uploads go "
         "straight there. Otherwise they pass through the page's component.",

@@ -19,53 +19,53 @@ class Oidc(Section):
     client_secret: Annotated[Secret, NeededBy("hub", "iam")] = Field(
         description="The hub's client secret."
     )
-    scopes: list[str] = Field(
+    scopes: Annotated[list[str], NeededBy("hub", "iam")] = Field(
         ["openid", "profile", "email", "groups", "offline_access"],
         description="Scopes that the hub asks for.",
     )
     username_claim: str = Field(
         "preferred_username", description="Claim that names the user; also the personal bucket."
     )
-    groups_claim: str = Field(
+    groups_claim: Annotated[str, NeededBy("hub")] = Field(
         "groups",
         description="Claim that lists the user's groups: a name, dots included (`wlcg.groups`), or "
         "a path through nested claims (`realm_access.roles`).",
     )
-    allowed_groups: list[Group] = Field(
+    allowed_groups: Annotated[list[Group], NeededBy("hub")] = Field(
         [],
         description="Groups whose members may log in, with or without a leading slash; with "
         "`allowed_subjects` empty, too, every registered person may.",
     )
-    allowed_subjects: list[str] = Field(
+    allowed_subjects: Annotated[list[str], NeededBy("hub")] = Field(
         [], description="People who may log in whatever their groups, by their claim `sub`."
     )
-    recheck: int = Field(
+    recheck: Annotated[int, NeededBy("hub")] = Field(
         300,
         ge=10,
         description="Seconds for which the provider's word on a person counts. Who is removed "
         "there can do nothing here after that, and has `removal_grace`.",
     )
-    removal_grace: int = Field(
+    removal_grace: Annotated[int, NeededBy("hub")] = Field(
         300,
         ge=0,
         description="Seconds from then until their servers are stopped, with their files saved.",
     )
-    admin_groups: list[Group] = Field(
+    admin_groups: Annotated[list[Group], NeededBy("hub", "iam")] = Field(
         ["/quaderno/admins"], description="Groups whose members administer the hub."
     )
-    audiences: list[str] = Field(
+    audiences: Annotated[list[str], NeededBy("hub", "iam")] = Field(
         [],
         description="Audiences that programs in servers may ask access tokens for; a token is "
         "given only if the provider issued it for that audience. Without asking for one, they "
         "get tokens as the provider issues them.",
     )
-    returns_after_logout: bool = Field(
+    returns_after_logout: Annotated[bool, NeededBy("hub")] = Field(
         False,
         description="Whether people come back to the login page after a logout at an external "
         "provider. It must know the address, `<public_url>/hub/login`; one that does not shows an "
         "error instead of logging out.",
     )
-    agent_account: str = Field(
+    agent_account: Annotated[str, NeededBy("hub")] = Field(
         "infncloud",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
         description="Short name of the account that oidc-agent clients find in servers.",
@@ -145,19 +145,23 @@ class Iam(Section):
         "a notebook server can act on accounts. When unset: the host of the service's "
         "`public_url` at port `ports.iam`.",
     )
-    registration: Literal["open", "closed"] = Field(
+    registration: Annotated[Literal["open", "closed"], NeededBy("iam")] = Field(
         "closed",
         description="`open` lets anybody ask for an account on the login page; an administrator "
         "decides on each request. `closed` leaves registering to operators: strangers cannot make "
         "the service send e-mail, nor reserve names, before somebody has decided that they may.",
     )
-    client_registration: Literal["closed", "token"] = Field(
+    client_registration: Annotated[Literal["closed", "token"], NeededBy("iam")] = Field(
         "closed",
         description="`token` lets applications register themselves (RFC 7591), each with a token "
         "of `quaderno client invite`; `closed` leaves that to `quaderno client add`.",
     )
-    policy: Policy = Field(Policy(), description="The acceptable use policy.")
-    email: Email = Field(Email(), description="How it sends its messages.")
+    policy: Annotated[Policy, NeededBy("iam")] = Field(
+        Policy(), description="The acceptable use policy."
+    )
+    email: Annotated[Email, NeededBy("iam")] = Field(
+        Email(), description="How it sends its messages."
+    )
     secret_key: Annotated[Secret, NeededBy("iam")] = Field(
         description="Signs the identity provider's sessions, and the links in its messages."
     )

@@ -24,7 +24,8 @@ _REFERENCE_LENGTH = 512
 
 
 class NeededBy:
-    """Marks a secret with the components that need it."""
+    """Marks a setting with the components that need it: others never see a secret, and are not
+    restarted for a change."""
 
     def __init__(self, *components: str) -> None:
         self.components = frozenset(components)

@@ -128,7 +128,7 @@ class Hub(Database):
     crypt_key: Annotated[HexSecret, NeededBy("hub")] = Field(
         description="32 bytes in hexadecimal that encrypt people's tokens in the hub's database."
     )
-    credentials_per_minute: int = Field(
+    credentials_per_minute: Annotated[int, NeededBy("hub")] = Field(
         60,
         ge=1,
         description="How often in a minute one server gets S3 keys, and how often access tokens; "
@@ -156,10 +156,10 @@ class Store(Section):
     scratch_bucket: str = Field(
         "scratch", description="Bucket that all read, each writing below their own name."
     )
-    quota: Limit = Field(
+    quota: Annotated[Limit, NeededBy("agent")] = Field(
         parse_memory("200G"), description="Bytes that each personal bucket may hold; 0: no limit."
     )
-    group_quotas: dict[Group, Limit] = Field(
+    group_quotas: Annotated[dict[Group, Limit], NeededBy("agent")] = Field(
         {},
         description="By name of a group, what counts for its members instead of `quota`; of "
         "several groups, the largest, and 0 (no limit) is the largest of all.",
@@ -172,7 +172,7 @@ class Store(Section):
         "files or by the S3 API, named `<username>--<name>`; 0: none. Of an external store, its "
         "own policy must allow them.",
     )
-    further_quota: Limit = Field(
+    further_quota: Annotated[Limit, NeededBy("agent", "files")] = Field(
         parse_memory("20G"), description="Bytes that each of these may hold; 0: no limit."
     )
     sharing: bool = Field(
@@ -206,32 +206,32 @@ class Agent(Section):
         description="Token with which the agent asks the hub for people's S3 keys, and for "
         "nothing else."
     )
-    cache_size: Memory = Field(
+    cache_size: Annotated[Memory, NeededBy("agent")] = Field(
         parse_memory("20G"), description="Disk cache of each user's mounts, in bytes."
     )
-    cache_reserve: Memory = Field(
+    cache_reserve: Annotated[Memory, NeededBy("agent")] = Field(
         parse_memory("2G"),
         description="Bytes to keep free on the disk of the caches, or 15 % of it where that is "
         "less: below, people's storage is read-only.",
     )
-    description_disk: Memory = Field(
+    description_disk: Annotated[Memory, NeededBy("agent")] = Field(
         parse_memory("512M"),
         ge=16 * 2**20,
         description="Size of the file system that holds the descriptions of cached files, 512 of "
         "them in each MiB; a twentieth of the disk where that is less. A larger one is in force "
         "after `quaderno down` and `up`.",
     )
-    write_back: float = Field(
+    write_back: Annotated[float, NeededBy("agent")] = Field(
         1.0, ge=0, le=60, description="Seconds from closing a file to its upload."
     )
-    lease_time: int = Field(
+    lease_time: Annotated[int, NeededBy("agent")] = Field(
         300,
         ge=30,
         le=86400,
         description="Seconds without a sign of life after which another node may take over a "
         "person's storage: by itself when all was saved, else when the person says so.",
     )
-    refresh: int = Field(
+    refresh: Annotated[int, NeededBy("agent")] = Field(
         240,
         ge=15,
         le=3600,
@@ -256,7 +256,7 @@ class Image(Section):
 class Servers(Section):
     """People's servers."""
 
-    images: list[Image] = Field(
+    images: Annotated[list[Image], NeededBy("hub")] = Field(
         [
             Image(
                 name="base",
@@ -268,41 +268,47 @@ class Servers(Section):
         min_length=1,
         description="The catalogue; the first is the default.",
     )
-    own_images: list[str] = Field(
+    own_images: Annotated[list[str], NeededBy("hub")] = Field(
         ["*"],
         description="Shell-style patterns of image references that people may bring themselves; "
         "an empty list allows the catalogue only.",
     )
-    own_images_groups: list[Group] = Field(
+    own_images_groups: Annotated[list[Group], NeededBy("hub")] = Field(
         [], description="Groups whose members may bring images; everybody when empty."
     )
-    own_images_size: Limit = Field(
+    own_images_size: Annotated[Limit, NeededBy("hub")] = Field(
         parse_memory("50G"),
         description="Bytes of images that people brought; beyond, those not used for longest are "
         "removed, and pulled again when wanted. 0: no limit.",
     )
-    registries: list[str] = Field(
+    registries: Annotated[list[str], NeededBy("hub")] = Field(
         ["docker.io", "ghcr.io", "quay.io", "registry.gitlab.com"],
         description="Registries, besides those that `images` and `own_images` spell out, that are "
         "asked about an image while somebody types its reference; others only at its start.",
     )
-    named_limit: int = Field(
+    named_limit: Annotated[int, NeededBy("hub")] = Field(
         3,
         ge=0,
         le=100,
         description="Servers that a person may have besides the first, each with a name and "
         "options of its own, running or not; 0: none.",
     )
-    cpu: CpuChoice = Field(CpuChoice(), description="CPUs on offer.")
-    memory: MemoryChoice = Field(MemoryChoice(), description="Memory on offer.")
-    gpu: GpuChoice = Field(GpuChoice(), description="GPUs on offer.")
-    room: Room = Field(Room(), description="What running servers may have together.")
-    local_quota: Limit = Field(
+    cpu: Annotated[CpuChoice, NeededBy("hub")] = Field(CpuChoice(), description="CPUs on offer.")
+    memory: Annotated[MemoryChoice, NeededBy("hub")] = Field(
+        MemoryChoice(), description="Memory on offer."
+    )
+    gpu: Annotated[GpuChoice, NeededBy("hub")] = Field(GpuChoice(), description="GPUs on offer.")
+    room: Annotated[Room, NeededBy("hub")] = Field(
+        Room(), description="What running servers may have together."
+    )
+    local_quota: Annotated[Limit, NeededBy("agent")] = Field(
         0,
         description="Bytes that each person's `local` directory may hold, where the file system "
         "of the state directory has project quotas; 0: no limit.",
     )
-    pids_limit: int = Field(4096, ge=64, description="Processes and threads a server may have.")
+    pids_limit: Annotated[int, NeededBy("hub")] = Field(
+        4096, ge=64, description="Processes and threads a server may have."
+    )
     network: str = Field(
         "10.213.0.0/20",
         description="IPv4 network of the servers' containers: each gets a /29 of its own.",
@@ -312,28 +318,28 @@ class Servers(Section):
         description="Keep servers from this machine (but for the gateway's two ports and DNS) and "
         "from link-local addresses, where clouds have their metadata service.",
     )
-    stall_timeout: int = Field(
+    stall_timeout: Annotated[int, NeededBy("hub")] = Field(
         120,
         ge=1,
         description="Seconds that the download of an image may make no progress before it is "
         "given up and tried again. One that moves may take as long as it needs.",
     )
-    saved_size: Memory = Field(
+    saved_size: Annotated[Memory, NeededBy("hub")] = Field(
         parse_memory("1G"),
         description="Bytes of files that exist only in a server which are copied to "
         "`cloud_storage/<user>/saved/` when it stops and nobody says what to do, the smallest "
         "files first; 0 copies none.",
     )
-    idle_timeout: int = Field(
+    idle_timeout: Annotated[int, NeededBy("hub")] = Field(
         24 * 3600,
         ge=0,
         description="Seconds without activity of a kernel, terminal or browser after which a "
         "server is stopped; servers report every five minutes. 0: never.",
     )
-    max_age: int = Field(
+    max_age: Annotated[int, NeededBy("hub")] = Field(
         0, ge=0, description="Seconds after which a server is stopped in any case. 0: never."
     )
-    http_timeout: int = Field(
+    http_timeout: Annotated[int, NeededBy("hub")] = Field(
         120,
         ge=5,
         description="Seconds that a starting server may do nothing, neither print nor use a CPU, "
