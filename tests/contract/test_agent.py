@@ -1,5 +1,6 @@
 """The node agent with real mounts: what people see in `cloud_storage`, and what survives what."""
 
+import asyncio
 import errno
 import hashlib
 import json
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -15,7 +17,9 @@ import psutil
 import pytest
 
 from quaderno import names
-from quaderno.storage import mount_table, mounts
+from quaderno.errors import StorageError
+from quaderno.storage import mount_table, mounts, uploads
+from quaderno.storage.rclone import Rclone
 from tests.contract.node_fixtures import WRITE, Node, as_user, running_node
 from tests.contract.storage_fixtures import eventually, limit
 
@@ -244,6 +248,26 @@ def test_pending_is_told_while_the_mounts_are_ready(node: Node) -> None:
         node.faults.switch("pass")
     eventually(lambda: node.state("alice")["pending"]["files"] == 0, 60, "all is uploaded")
     assert node.state("alice")["state"] == "READY"
+
+
+def test_one_question_to_rclone_is_answered_whole_or_not_at_all(node: Node) -> None:
+    """Of an area that is not mounted nothing is known, which is not that nothing waits."""
+    node.ready("carol")
+    plan = mounts.plan(node.config, "carol")
+    unknown = replace(plan, areas=(plan.home, replace(plan.areas[-1], prefix="elsewhere")))
+
+    async def looks() -> None:
+        rclone = Rclone.find(plan)
+        assert rclone is not None
+        try:
+            waiting, _ = await uploads.look(rclone, plan)
+            assert waiting == []
+            with pytest.raises(StorageError, match="vfs/queue: no VFS found"):
+                await uploads.look(rclone, unknown)
+        finally:
+            await rclone.kill()
+
+    asyncio.run(looks())
 
 
 def test_release_uploads_then_unmounts(node: Node) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from quaderno.errors import StorageError
 from quaderno.storage import mounting, mounts, uploads
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.lease_keeper import LeaseKeeper
+from quaderno.storage.rclone import Call
 from quaderno.storage.states import State, WaitingError
 from quaderno.storage.user_mounts import UserMounts
 
@@ -38,6 +39,9 @@ class Rclone:
             return {}
         common = {"name": "f", "id": 1, "size": 1, "tries": 0, "uploading": False}
         return {"queue": [common | {"expiry": self.due}]}
+
+    async def batch(self, calls: Sequence[Call], *, within: float) -> list[dict[str, Any]]:
+        return [await self.call(command, within=within, **of) for command, of in calls]
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """What a look sends when the lease ends in the middle of it."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from quaderno.storage import health, mounts, rescued, uploads
 from quaderno.storage.health import Refused
 from quaderno.storage.keys import HubKeys
 from quaderno.storage.mounts import MountPlan
+from quaderno.storage.rclone import Call
 from quaderno.storage.states import State
 from quaderno.storage.strays import Strays
 from quaderno.storage.watch import Watch
@@ -36,6 +37,9 @@ class Rclone:
         held = common | {"name": "held", "id": 1, "tries": 0, "expiry": uploads.HELD}
         failed = common | {"name": "failed", "id": 2, "tries": 1, "expiry": 60.0}
         return {"queue": [held, failed]}
+
+    async def batch(self, calls: Sequence[Call], *, within: float) -> list[dict[str, Any]]:
+        return [await self.call(command, within=within, **of) for command, of in calls]
 
 
 class Store:
