@@ -121,6 +121,7 @@ c.JupyterHub.load_roles = [
 # --- pages
 c.JupyterHub.template_paths = [str(TEMPLATES)]
 c.JupyterHub.template_vars = {
+    "viewer": lambda user: user,  # who looks at the page; `user` may be whose server it is of
     "service_name": config.name,
     "contact": config.contact,
     "site_name": config.sites.name,

@@ -38,8 +38,10 @@ class LoginForm(_Labelled, forms.LoginForm):
             "autocomplete": "username",
             "autocapitalize": "none",
             "spellcheck": "false",
-            "autofocus": True,
         }
+        # Mostly it is the password that was wrong.
+        focused = self.fields["password" if self.data.get("login") else "login"]
+        focused.widget.attrs["autofocus"] = True
 
 
 class RegistrationForm(_Labelled, forms.SignupForm):

@@ -41,6 +41,18 @@ def test_the_root_leads_to_the_login_page_and_back(browser: "Client", ada: "User
     assert all(part in account for part in ("ada@example.org", "/dev/ml", "/quaderno/admins"))
 
 
+@pytest.mark.usefixtures("ada")
+def test_the_keyboard_is_where_something_is_to_be_typed(browser: "Client") -> None:
+    def focused(page: Any) -> list[str]:
+        inputs = re.findall(r"<input [^>]*>", page.content.decode())
+        return [re.findall(r'name="(\w+)"', each)[0] for each in inputs if "autofocus" in each]
+
+    assert focused(browser.get("/identity/login/")) == ["login"]
+    wrong = browser.post("/identity/login/", {"login": "ada", "password": "not-this-one"})
+    assert focused(wrong) == ["password"]
+    assert b'value="ada"' in wrong.content
+
+
 @pytest.mark.parametrize(
     "elsewhere", ["https://evil.example/", "//evil.example/", f"http://{HOST}/"]
 )
