@@ -2,6 +2,7 @@
 
 import ast
 import operator
+from collections.abc import Iterator
 from datetime import date
 from functools import reduce
 from pathlib import Path
@@ -155,7 +156,9 @@ def test_a_component_sees_its_own_secrets_only(config: Config, component: str) -
         ("iam.registration", "open", {"iam"}),
         ("iam.policy.text", "Be kind.", {"iam"}),
         ("agent.write_back", 2, {"agent"}),
-        ("store.quota", "1G", {"agent"}),
+        ("agent.refresh", 15, {"agent"}),
+        ("store.quota", "1G", {"agent", "hub"}),
+        ("store.group_quotas", {"/big": "1T"}, {"agent", "hub"}),
         ("files.direct", False, {"files"}),
         ("name", "Another", set(COMPONENTS)),
         ("servers.network", "10.1.0.0/20", set(COMPONENTS)),
@@ -187,21 +190,44 @@ CODE = {
     "traefik.py": {"edge", "director"},
     "director.py": {"director"},
 }
+SOURCE = Path(quaderno.__file__).parent
+
+
+def attributes(*files: Path) -> Iterator[tuple[str, str]]:
+    """Each that is read, and the name of what it is read of."""
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute):
+                of = getattr(node.value, "attr", getattr(node.value, "id", ""))
+                yield of.lstrip("_"), node.attr
+
+
+def read_by_methods() -> dict[str, set[str]]:
+    """The settings that methods of the configuration read, by name of the method."""
+    return {
+        function.name: {
+            node.attr
+            for node in ast.walk(function)
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "self"
+        }
+        for file in (SOURCE / "config").glob("*.py")
+        for function in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef)
+    }
 
 
 @pytest.mark.parametrize("place", CODE)
 def test_no_component_reads_what_it_is_not_given(place: str) -> None:
-    """`servers.images`, say, by whatever name the sections around it have."""
+    """`servers.images`, say, by whatever name the sections around it have, or by a method."""
     withheld = {path[-2:] for path, needed_by in marked_fields() if not needed_by & CODE[place]}
     assert withheld
-    root = Path(quaderno.__file__).with_name(place)
-    read = {
-        (getattr(node.value, "attr", getattr(node.value, "id", "")).lstrip("_"), node.attr)
-        for file in ([root] if root.is_file() else root.rglob("*.py"))
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute)
-    }
+    code = SOURCE / place
+    read = set(attributes(*([code] if code.is_file() else code.rglob("*.py"))))
     assert read & withheld == set()
+    methods = read_by_methods()
+    assert methods["quota_of"] == {"quota", "group_quotas"}
+    names = {name for _, name in withheld}
+    assert {name for _, name in read if methods.get(name, set()) & names} == set()
 
 
 @pytest.mark.parametrize(("written_as", "version"), [(2, "2"), (date(2026, 11, 24), "2026-11-24")])

@@ -156,10 +156,10 @@ class Store(Section):
     scratch_bucket: str = Field(
         "scratch", description="Bucket that all read, each writing below their own name."
     )
-    quota: Annotated[Limit, NeededBy("agent")] = Field(
+    quota: Annotated[Limit, NeededBy("agent", "hub")] = Field(
         parse_memory("200G"), description="Bytes that each personal bucket may hold; 0: no limit."
     )
-    group_quotas: Annotated[dict[Group, Limit], NeededBy("agent")] = Field(
+    group_quotas: Annotated[dict[Group, Limit], NeededBy("agent", "hub")] = Field(
         {},
         description="By name of a group, what counts for its members instead of `quota`; of "
         "several groups, the largest, and 0 (no limit) is the largest of all.",

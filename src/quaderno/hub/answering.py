@@ -42,7 +42,7 @@ async def _listens(url: str) -> bool:
     where = httpx.URL(url)
     try:
         async with asyncio.timeout(_CONNECT_WITHIN):
-            _, writer = await asyncio.open_connection(where.host, where.port)
+            _, writer = await asyncio.open_connection(where.host, where.port or 80)
     except OSError:  # a TimeoutError, too
         return False
     writer.close()

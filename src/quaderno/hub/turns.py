@@ -34,6 +34,7 @@ class Turns:
             steps.done("turn")
         else:
             await self._free.acquire()
+        self.give(who)  # of an earlier one, should they have it still
         loop = asyncio.get_running_loop()
         self._ends[who] = loop.call_later(self._longest, self.give, who)
 

@@ -29,7 +29,7 @@ class Mount:
 
 
 def below(directory: Path) -> list[Mount]:
-    """The mounts at or below `directory`, in the order in which they were made."""
+    """The mounts at or below `directory` (never `/`), in the order in which they were made."""
     text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     # This is asked often, and most of a machine's mounts are somewhere else.
     inside = f"{directory}/"

@@ -52,9 +52,19 @@ def test_a_turn_that_takes_too_long_is_over() -> None:
         await turns.take("slow", Progress())
         await asyncio.wait_for(turns.take("next", Progress()), 60)
         turns.give("slow")  # has none to give any more
-        waiting = asyncio.create_task(Turns.take(turns, "third", Progress()))
+        waiting = asyncio.create_task(turns.take("third", Progress()))
         turns.give("next")
         await asyncio.wait_for(waiting, 60)
+
+    asyncio.run(story())
+
+
+def test_who_takes_a_turn_twice_has_one() -> None:
+    async def story() -> None:
+        turns = Turns(2)
+        for _ in range(3):
+            await asyncio.wait_for(turns.take("a", Progress()), 60)
+        await asyncio.wait_for(turns.take("b", Progress()), 60)
 
     asyncio.run(story())
 
