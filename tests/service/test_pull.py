@@ -138,12 +138,12 @@ def test_a_download_that_stands_still_ends(
     assert [after for *_, after in said] == [
         f"trying again in {pause} s ({turn} of 4)" for turn, pause in turns
     ]
-    # On a busy machine it may stand still before its first byte is here.
-    sentences = {before for before, *_ in said}
-    assert sentence in sentences
-    assert sentences <= {sentence, "The registry does not answer"}
+    # A try in which nothing has come in time, as on a busy machine, is told as a silent registry.
+    known = {sentence, "The registry does not answer"}
+    assert sentence in {before for before, *_ in said} <= known
     assert events[-1]["failed"]
-    assert f"{sentence} (tried 4 times). Start again in some minutes." in events[-1]["message"]
+    ends = {f"{each} (tried 4 times)." for each in known}
+    assert any(end in events[-1]["message"] for end in ends), events[-1]
     wait_for(lambda: not hub.running(WHO), 60, "the failure")
     assert service.leftovers(WHO) == []
 
